@@ -1,0 +1,57 @@
+# Every verb of the project. `make` alone explains them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-kafka test check format bench kafka-up kafka-down clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO_ARGS ?=
+KAFKA_DEMO_ARGS ?= --accounts 60
+
+help: ## Explain the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Install what the lock says into .venv; the command is then .venv/bin/backstop
+
+$(STAMP): requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	@awk '/^uv==/{on=1} on && /^[a-z]/ && !/^uv==/{exit} on && !/^ *#/' requirements.lock > $(VENV)/uv.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: setup ## Run the crash of 10 October 2025 embedded: no servers; report, zero sums, identical replay
+	$(BIN)/backstop demo $(DEMO_ARGS)
+
+demo-kafka: setup ## The same on real Kafka: a broker, a worker process, verified from topic offsets
+	@$(PYTHON) infra/kafka/broker.py up --dir run/kafka
+	@trap '$(PYTHON) infra/kafka/broker.py down --dir run/kafka' EXIT; \
+	BACKSTOP_KAFKA__BOOTSTRAP_SERVERS=$$($(PYTHON) infra/kafka/broker.py address --dir run/kafka) \
+	$(BIN)/backstop demo --bus kafka --dir run/demo-kafka $(KAFKA_DEMO_ARGS)
+
+test: setup ## Pass the tests: units, properties, scenarios, real Kafka, embedded ClickHouse
+	$(BIN)/pytest
+
+check: setup ## Lint, format, types, import rules
+	$(BIN)/ruff check streams tests infra
+	$(BIN)/ruff format --check streams tests infra
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Bring the code into shape
+	$(BIN)/ruff check --fix streams tests infra
+	$(BIN)/ruff format streams tests infra
+
+bench: setup ## Measure: engine on the memory bus and on Kafka, a mark over 1 M accounts, ranking 1 M positions
+	$(BIN)/python -m tests.bench
+
+kafka-up: ## Start a broker on loopback, in run/kafka
+	$(PYTHON) infra/kafka/broker.py up --dir run/kafka
+
+kafka-down: ## Stop it
+	$(PYTHON) infra/kafka/broker.py down --dir run/kafka
+
+clean: ## Forget runs and caches, not the installation
+	rm -rf run .pytest_cache .mypy_cache .ruff_cache .hypothesis

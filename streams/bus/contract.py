@@ -1,0 +1,131 @@
+"""What every bus promises: ordered partitions with offsets, atomic commits, read_committed readers, fencing by transactional id.
+
+Topics here are stream names; a bus adds the deployment's prefix where it talks to a broker. Both buses pass tests/contract.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from streams.errors import CheckFailed
+
+# Keys, values and headers of one record together. Brokers take batches of 1,048,588 bytes (`max.message.bytes`); the rest is for framing.
+MAX_RECORD_BYTES = 1_000_000
+
+
+class TopicPartition(NamedTuple):
+    """A partition of a stream."""
+
+    topic: str
+    partition: int
+
+
+Header = tuple[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A record to be written. The partition is always explicit: no bus ever hashes a key."""
+
+    topic: str
+    partition: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...] = ()
+
+
+def refuse_oversized(records: Sequence[NewRecord]) -> None:
+    """Raise CheckFailed for the first record beyond MAX_RECORD_BYTES."""
+    for record in records:
+        size = len(record.key or b"") + len(record.value or b"")
+        if record.headers:
+            size += sum(len(name.encode()) + len(value) for name, value in record.headers)
+        if size > MAX_RECORD_BYTES:
+            raise CheckFailed(
+                f"a record of {size:,} bytes for {record.topic}[{record.partition}] is larger than the {MAX_RECORD_BYTES:,} a bus takes; "
+                "nothing of its commit was written: make the record smaller"
+            )
+
+
+def outside_log(partition: TopicPartition, offset: int, bounds: tuple[int, int]) -> CheckFailed:
+    """The error for a position that the log does not hold."""
+    return CheckFailed(
+        f"position {offset} of {partition.topic}[{partition.partition}] lies outside its log, which holds offsets {bounds[0]} to {bounds[1]}: "
+        "below it, records were deleted (start from a later snapshot); above it, this is another deployment's or a truncated log (check the address)"
+    )
+
+
+def no_such_partition(topic: str, partition: int) -> CheckFailed:
+    """The error for a partition that does not exist."""
+    return CheckFailed(f"{topic}[{partition}] does not exist on this bus: create the topics of the deployment first, with its partition counts")
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Records of one partition as columns: [start, stop) by consumer position. Markers take offsets, so `stop` may lie beyond the last record."""
+
+    topic: str
+    partition: int
+    start: int
+    stop: int
+    offsets: list[int] = field(default_factory=list)
+    timestamps_ms: list[int] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+    headers: list[tuple[Header, ...]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+class Reader(Protocol):
+    """Reads committed records of partitions assigned by hand, from positions set by hand; never resets a position by itself."""
+
+    async def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from `offset`. Raises CheckFailed when it lies outside the log, naming what is there."""
+
+    async def poll(self, *, max_records: int, timeout_ms: int, partitions: Sequence[TopicPartition] | None = None) -> list[Chunk]:
+        """What is readable now on the assigned (or the named) partitions, at most `max_records` in all; waits up to `timeout_ms` for the first.
+
+        Chunks of one partition are contiguous over calls: the next `start` is the last `stop`. A chunk may be empty where only markers were passed.
+        """
+
+    async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        """(first offset kept, last stable offset: the position after everything readable now)."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class Writer(Protocol):
+    """Writes as one owner. Opened with a transactional id it fences every earlier holder of that id and aborts what they left open."""
+
+    async def commit(self, records: Sequence[NewRecord]) -> dict[TopicPartition, int]:
+        """Write all records atomically, in order per partition; returns the offset after the last record written to each partition.
+
+        Raises Fenced (nothing written), CommitUnknown (only the log knows), or CheckFailed when a record is refused (too large, no such
+        partition; nothing written). A writer goes on after it refused records by size or partition itself; every other error ends it.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class Bus(Protocol):
+    """A log with topics."""
+
+    async def create_topics(self, partitions: Mapping[str, int]) -> None:
+        """Create the streams that do not exist yet, with these partition counts. Raises CheckFailed where one exists with another count."""
+
+    async def partitions(self) -> dict[str, int]:
+        """Streams that exist and their partition counts."""
+
+    async def reader(self, partitions: Sequence[TopicPartition]) -> Reader:
+        """A read_committed reader of these partitions, positioned at the first offset kept. Raises CheckFailed when one does not exist."""
+
+    async def writer(self, transactional_id: str) -> Writer:
+        """A writer that now owns `transactional_id`."""
+
+    async def close(self) -> None:
+        """Let go of everything."""

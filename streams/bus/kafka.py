@@ -1,0 +1,303 @@
+"""The log on Apache Kafka, through aiokafka: read_committed readers on positions set by hand, transactional writers.
+
+Topics are `<deployment>.<stream>`. Positions are never reset by the client: one outside the log stops its reader.
+A chunk's `stop` is the consumer's position, so control records and aborted ones are covered by the chunks too.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import aiokafka
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaError, OffsetOutOfRangeError, TopicAlreadyExistsError
+
+from streams.bus.contract import Chunk, TopicPartition, no_such_partition, outside_log
+from streams.bus.kafka_writer import KafkaWriter, end_producer
+from streams.errors import CheckFailed, Unreachable
+from streams.topics import FOREVER_MS, STREAMS
+
+REACH_SECONDS = 8.0  # a broker that did not answer for so long counts as unreachable
+FETCH_WAIT_MS = 5  # the broker's default of 500 costs 450 ms for one wake-up
+PARTITION_FETCH_BYTES = 8 << 20
+BATCH_BYTES = 1 << 20
+LONG_MAX = str(2**63 - 1)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaConfig:
+    """How to reach the brokers, and whose topics to use there.
+
+    The coordinator aborts a transaction after `transaction_timeout_ms`; the writer gives up somewhat later, when that is settled.
+    """
+
+    bootstrap_servers: str
+    deployment: str
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: str | None = field(default=None, repr=False)
+    ssl_context: ssl.SSLContext | None = None
+    replication_factor: int = 1
+    transaction_timeout_ms: int = 8_000
+    commit_timeout_ms: int = 10_000
+
+    def connection(self) -> dict[str, Any]:
+        """The connection arguments of every aiokafka client."""
+        return {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+            "sasl_mechanism": self.sasl_mechanism,
+            "sasl_plain_username": self.sasl_username,
+            "sasl_plain_password": self.sasl_password,
+            "ssl_context": self.ssl_context,
+        }
+
+
+class _Complaints(logging.Filter):
+    """Keeps what aiokafka's connection layer has to say out of the log; it becomes the reason in our own error."""
+
+    latest = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        self.latest = record.getMessage()
+        return False
+
+
+_complaints = _Complaints()
+
+
+async def _answered(config: KafkaConfig, request: Awaitable[T]) -> T:
+    """The broker's answer; Unreachable, with its address, when there is none in time."""
+    _complaints.latest = ""
+    try:
+        async with asyncio.timeout(REACH_SECONDS):
+            return await request
+    except (KafkaError, TimeoutError, OSError) as error:
+        if isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaConnectionError)):
+            raise CheckFailed(f"Kafka at {config.bootstrap_servers} refused a request: {error!r}; look at the rights and settings there") from error
+        reason = _complaints.latest or repr(error)
+        raise Unreachable(
+            f"Kafka at {config.bootstrap_servers} did not answer ({reason}): start it, or correct its address and credentials"
+        ) from error
+
+
+class KafkaReader:
+    """A `Reader` on Kafka: one consumer, in no group."""
+
+    def __init__(self, consumer: Any, config: KafkaConfig, partitions: Mapping[TopicPartition, aiokafka.TopicPartition]) -> None:
+        self._consumer = consumer
+        self._config = config
+        self._theirs = dict(partitions)
+        self._positions: dict[TopicPartition, int] = {}
+        self._quiet_since = 0.0
+        self.closed = False
+
+    async def start(self) -> None:
+        """Take the partitions at the first offset kept. Nothing may be awaited between assigning and seeking: the consumer would look for offsets."""
+        theirs = list(self._theirs.values())
+        firsts = await _answered(self._config, self._consumer.beginning_offsets(theirs))
+        self._consumer.assign(theirs)
+        for ours, their in self._theirs.items():
+            self._consumer.seek(their, firsts[their])
+            self._positions[ours] = firsts[their]
+        self._quiet_since = asyncio.get_running_loop().time()
+
+    async def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from `offset`; CheckFailed outside the log."""
+        first, end = await self.bounds(partition)
+        if not first <= offset <= end:
+            raise outside_log(partition, offset, (first, end))
+        self._consumer.seek(self._theirs[partition], offset)
+        self._positions[partition] = offset
+
+    async def poll(self, *, max_records: int, timeout_ms: int, partitions: Sequence[TopicPartition] | None = None) -> list[Chunk]:
+        """What is readable now. Raises CheckFailed where the log was cut below the position or is corrupt, Unreachable when the broker is gone."""
+        wanted = self._positions if partitions is None else partitions
+        theirs = [self._theirs[ours] for ours in wanted]
+        try:
+            fetched = await self._consumer.getmany(*theirs, timeout_ms=timeout_ms, max_records=max_records)
+        except OffsetOutOfRangeError as error:
+            raise await self._outside(error) from error
+        except CorruptRecordException as error:
+            raise CheckFailed(f"the log at {self._config.bootstrap_servers} is corrupt: {error}; restore the partition from a replica") from error
+        chunks = []
+        for ours, their in zip(list(wanted), theirs, strict=True):
+            start, stop = self._positions[ours], await self._consumer.position(their)
+            if start != stop:
+                self._positions[ours] = stop
+                chunks.append(_chunk(ours, start, stop, fetched.get(their, [])))
+        await self._notice_silence(chunks)
+        return chunks
+
+    async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        """(first offset kept, last stable offset). The end asked for under read_committed is the last stable offset."""
+        their = self._theirs[partition]
+        firsts = await _answered(self._config, self._consumer.beginning_offsets([their]))
+        ends = await _answered(self._config, self._consumer.end_offsets([their]))
+        return firsts[their], ends[their]
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        self.closed = True
+        await self._consumer.stop()
+
+    async def _notice_silence(self, chunks: Sequence[Chunk]) -> None:
+        """The consumer tries again for ever and says nothing; so ask the broker when nothing came for a while."""
+        now = asyncio.get_running_loop().time()
+        if chunks:
+            self._quiet_since = now
+        elif now - self._quiet_since > REACH_SECONDS:
+            await self.bounds(next(iter(self._positions)))
+            self._quiet_since = now
+
+    async def _outside(self, error: OffsetOutOfRangeError) -> CheckFailed:
+        their, offset = next(iter(error.args[0].items()))
+        ours = next(ours for ours, candidate in self._theirs.items() if candidate == their)
+        return outside_log(ours, offset, await self.bounds(ours))
+
+
+def _chunk(partition: TopicPartition, start: int, stop: int, records: Sequence[Any]) -> Chunk:
+    return Chunk(
+        partition.topic,
+        partition.partition,
+        start,
+        stop,
+        [record.offset for record in records],
+        [record.timestamp for record in records],
+        [record.key for record in records],
+        [record.value for record in records],
+        [record.headers for record in records],
+    )
+
+
+class KafkaBus:
+    """A `Bus` on Kafka: the streams of one deployment."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._prefix = f"{config.deployment}."
+        self._admin: Any = None
+        self._open: list[KafkaReader | KafkaWriter] = []
+        client_log = logging.getLogger("aiokafka")  # the logger of its client module
+        if _complaints not in client_log.filters:
+            client_log.addFilter(_complaints)
+
+    def topic(self, stream: str) -> str:
+        """The topic's name on the broker."""
+        return self._prefix + stream
+
+    async def create_topics(self, partitions: Mapping[str, int]) -> None:
+        """Create what does not exist; CheckFailed where a stream has another partition count."""
+        present = await self.partitions()
+        self._refuse_other_counts(partitions, present)
+        missing = {stream: count for stream, count in partitions.items() if stream not in present}
+        if not missing:
+            return
+        answer = await _answered(self._config, self._admin.create_topics([self._new_topic(stream, count) for stream, count in missing.items()]))
+        for topic, code, *message in answer.topic_errors:
+            if code not in (0, TopicAlreadyExistsError.errno):  # another process may create them at the same time
+                raise CheckFailed(
+                    f"Kafka at {self._config.bootstrap_servers} did not create topic {topic}: error {code} {' '.join(map(str, message))}"
+                )
+        await _answered(self._config, self._appeared(missing))
+        self._refuse_other_counts(partitions, await self.partitions())
+
+    async def partitions(self) -> dict[str, int]:
+        """Streams of this deployment and their partition counts."""
+        if self._admin is None:
+            admin = AIOKafkaAdminClient(**self._config.connection(), retry_backoff_ms=20)
+            try:
+                await _answered(self._config, admin.start())
+            except BaseException:
+                await admin.close()
+                raise
+            self._admin = admin
+        topics = await _answered(self._config, self._admin.describe_topics())
+        return {entry["topic"].removeprefix(self._prefix): len(entry["partitions"]) for entry in topics if entry["topic"].startswith(self._prefix)}
+
+    async def reader(self, partitions: Sequence[TopicPartition]) -> KafkaReader:
+        """A reader of these partitions with a consumer of its own, at the first offset kept."""
+        counts = await self.partitions()
+        for stream, index in partitions:
+            if not 0 <= index < counts.get(stream, 0):
+                raise no_such_partition(stream, index)
+        consumer = aiokafka.AIOKafkaConsumer(
+            **self._config.connection(),
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+            retry_backoff_ms=20,
+        )
+        theirs = {ours: aiokafka.TopicPartition(self.topic(ours.topic), ours.partition) for ours in map(TopicPartition._make, partitions)}
+        reader = KafkaReader(consumer, self._config, theirs)
+        try:
+            await _answered(self._config, consumer.start())
+            await reader.start()
+        except BaseException:
+            await reader.close()
+            raise
+        self._keep(reader)
+        return reader
+
+    async def writer(self, transactional_id: str) -> KafkaWriter:
+        """A writer with a fresh producer: its start fences earlier owners of the id and aborts what they left open."""
+        producer = aiokafka.AIOKafkaProducer(
+            **self._config.connection(),
+            transactional_id=transactional_id,
+            transaction_timeout_ms=self._config.transaction_timeout_ms,
+            retry_backoff_ms=3,  # the default 100 makes the 99th percentile of a commit 130 ms: the broker answers "not yet" while it writes markers
+            max_batch_size=BATCH_BYTES,
+        )
+        try:
+            await _answered(self._config, producer.start())
+        except BaseException:
+            await end_producer(producer)
+            raise
+        writer = KafkaWriter(producer, self, transactional_id, commit_timeout_ms=self._config.commit_timeout_ms)
+        self._keep(writer)
+        return writer
+
+    async def close(self) -> None:
+        """Close every reader and writer opened here, and the admin client."""
+        for user in self._open:
+            await user.close()
+        if self._admin is not None:
+            await self._admin.close()
+            self._admin = None
+
+    def _keep(self, user: KafkaReader | KafkaWriter) -> None:
+        self._open = [*(other for other in self._open if not other.closed), user]
+
+    def _new_topic(self, stream: str, count: int) -> Any:
+        known = STREAMS.get(stream)
+        settings = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(known.retention_ms if known else FOREVER_MS),
+            # Event times are the record timestamps: those of a replay or a simulation may lie anywhere.
+            "message.timestamp.type": "CreateTime",
+            "message.timestamp.before.max.ms": LONG_MAX,
+            "message.timestamp.after.max.ms": LONG_MAX,
+        }
+        return NewTopic(self.topic(stream), count, self._config.replication_factor, topic_configs=settings)
+
+    async def _appeared(self, streams: Mapping[str, int]) -> None:
+        """Wait until the broker's metadata shows topics just created."""
+        while not streams.keys() <= (await self.partitions()).keys():
+            await asyncio.sleep(0.01)
+
+    def _refuse_other_counts(self, wanted: Mapping[str, int], present: Mapping[str, int]) -> None:
+        for stream, count in wanted.items():
+            if present.get(stream, count) != count:
+                raise CheckFailed(
+                    f"topic {self.topic(stream)} has {present[stream]} partitions, {count} were asked for: counts are fixed when a deployment "
+                    "begins; use the settings it began with, or a new deployment"
+                )

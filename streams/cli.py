@@ -1,0 +1,224 @@
+"""The command `backstop`: arguments, exit codes, and one clear line for whatever goes wrong. What commands do stands in `streams/commands`.
+
+Exit codes: 0 done, 1 a check failed or found a difference, 2 usage, 3 configuration, 4 a service cannot be reached, 130 interrupted.
+"""
+# ruff: noqa: PLC0415 - a command imports its body when it runs: help and errors of usage need no Kafka client, no compiler, no ClickHouse
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from streams import __version__
+from streams.commands.console import complain
+from streams.errors import BackstopError
+from streams.observe.logs import configure_logs
+
+DEBUG = "BACKSTOP_DEBUG"  # "1": a traceback after an internal error
+INTERRUPTED = 130
+USAGE = 2
+
+app = typer.Typer(
+    name="backstop",
+    help="Liquidation, insurance-fund and auto-deleveraging engine beside a derivatives exchange.",
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+topics_app = typer.Typer(help="Create or check the topics of a deployment.", rich_markup_mode=None)
+app.add_typer(topics_app, name="topics")
+
+
+class BusName(StrEnum):
+    """Which log carries a demo."""
+
+    MEMORY = "memory"
+    KAFKA = "kafka"
+
+
+class Roles(StrEnum):
+    """What a worker process does."""
+
+    ENGINE = "engine"
+    VIEWS = "views"
+    SINK = "sink"
+    ALL = "all"
+
+
+Config = Annotated[Path | None, typer.Option("--config", help="TOML file of settings; flags, environment and .env go before it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Directory = Annotated[Path, typer.Option("--dir", help="Directory of the run.")]
+Bootstrap = Annotated[str | None, typer.Option("--bootstrap-servers", "-b", help="Brokers: host:port, comma separated.")]
+Deployment = Annotated[str | None, typer.Option("--deployment", help="Prefix of every topic and transactional id.")]
+Shards = Annotated[int | None, typer.Option("--shards", min=1, help="Accounts shards; fixed for the life of a deployment.")]
+Partitions = Annotated[int | None, typer.Option("--account-partitions", min=1, help="Partitions of the account-keyed topics.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"backstop {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")] = False,
+) -> None:
+    """Without a command, print the help."""
+    if context.invoked_subcommand is None and not version:
+        typer.echo(context.get_help())
+
+
+def _settings(config: Path | None, **flags: dict[str, Any]) -> Any:
+    from streams.settings import load_settings
+
+    return load_settings(config=config, flags=flags)
+
+
+@app.command()
+def demo(
+    *,
+    scenario: Annotated[str, typer.Option(help="What happens at the exchange.")] = "oct-10-2025",
+    accounts: Annotated[int | None, typer.Option(min=1, help="Accounts; left out, the scenario's own number.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that the scenario draws.")] = 1,
+    shards: Annotated[int, typer.Option(min=1, help="Accounts shards.")] = 2,
+    directory: Directory = Path("run/demo"),
+    bus: Annotated[BusName, typer.Option(help="memory: all in this process. kafka: through a broker and a worker process.")] = BusName.MEMORY,
+    bootstrap_servers: Bootstrap = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Run a scenario through the whole pipeline and leave its log, snapshots, tables and report in a directory."""
+    from streams.commands.demo import DemoOptions, run_demo
+
+    settings = _settings(config, kafka={"bootstrap_servers": bootstrap_servers}, engine={"shards": shards})
+    options = DemoOptions(scenario=scenario, accounts=accounts, seed=seed, shards=shards, directory=directory, bus=bus.value)
+    return run_demo(options, settings, as_json=as_json)
+
+
+@app.command()
+def replay(*, directory: Directory = Path("run/demo"), as_json: Json = False) -> int:
+    """Run the machines again over a recorded log and compare every output and state, byte for byte."""
+    from streams.commands.check import run_replay
+
+    return run_replay(directory, as_json=as_json)
+
+
+@app.command()
+def verify(*, directory: Directory = Path("run/demo"), as_json: Json = False) -> int:
+    """Check a run: its files, inputs, chain of steps, outputs and states. Names the first difference and its class."""
+    from streams.commands.check import run_verify
+
+    return run_verify(directory, as_json=as_json)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT over the tables of the run.", metavar="SQL")],
+    *,
+    directory: Directory = Path("run/demo"),
+    as_json: Json = False,
+) -> int:
+    """Ask the tables of a run, in SQL."""
+    from streams.commands.query import run_query
+
+    return run_query(directory, sql, as_json=as_json)
+
+
+@app.command()
+def worker(
+    *,
+    roles: Annotated[Roles, typer.Option(help="engine: shards. views: notifications. sink: ClickHouse. all: what is set up.")] = Roles.ALL,
+    shards: Annotated[str, typer.Option("--shards", help="Task shards to run, e.g. accounts/0,pools/0, or all.")] = "all",
+    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Prometheus endpoint on the loopback interface; 0: none.")] = 0,
+    deployment: Deployment = None,
+    bootstrap_servers: Bootstrap = None,
+    config: Config = None,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+) -> int:
+    """Run the engine's shards, the views and the sink until SIGTERM or an error."""
+    from streams.worker import run_worker
+
+    settings = _settings(config, kafka={"bootstrap_servers": bootstrap_servers}, engine={"deployment": deployment})
+    return run_worker(settings, roles=roles.value, shards=shards, metrics_port=metrics_port, log_level=log_level)
+
+
+def _topic_settings(config: Path | None, deployment: str | None, bootstrap: str | None, shards: int | None, partitions: int | None) -> Any:
+    engine = {"deployment": deployment, "shards": shards, "account_partitions": partitions}
+    return _settings(config, kafka={"bootstrap_servers": bootstrap}, engine=engine)
+
+
+@topics_app.command("create")
+def topics_create(
+    *,
+    deployment: Deployment = None,
+    shards: Shards = None,
+    account_partitions: Partitions = None,
+    bootstrap_servers: Bootstrap = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Create the topics that do not exist yet."""
+    from streams.commands.topics import run_create
+
+    return run_create(_topic_settings(config, deployment, bootstrap_servers, shards, account_partitions), as_json=as_json)
+
+
+@topics_app.command("check")
+def topics_check(
+    *,
+    deployment: Deployment = None,
+    shards: Shards = None,
+    account_partitions: Partitions = None,
+    bootstrap_servers: Bootstrap = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Check that every topic exists with its partition count."""
+    from streams.commands.topics import run_check
+
+    return run_check(_topic_settings(config, deployment, bootstrap_servers, shards, account_partitions), as_json=as_json)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. Whatever goes wrong is one line on stderr."""
+    configure_logs(level="WARNING" if os.environ.get(DEBUG) == "1" else "CRITICAL")  # what goes wrong is said once, by us; a worker logs in full
+    try:
+        code = typer.main.get_command(app)(arguments, prog_name="backstop", standalone_mode=False)
+        sys.stdout.flush()
+        if code == INTERRUPTED:
+            complain("interrupted")
+        return code or 0
+    except BackstopError as problem:
+        complain(str(problem))
+        return problem.exit_code
+    except TyperException as problem:
+        complain(f"{problem.format_message().replace('Value error, ', '').rstrip('.')} (`{_help_of(problem)}` shows what is possible)")
+        return USAGE
+    except (KeyboardInterrupt, Abort):
+        complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; nothing may be written at exit either
+        return 0
+    except Exception as error:  # the edge of the program: one line instead of a traceback
+        complain(f"internal error: {type(error).__name__}: {error}; please report this, with the output under {DEBUG}=1")
+        if os.environ.get(DEBUG) == "1":
+            traceback.print_exc()
+        return 1
+
+
+def _help_of(problem: TyperException) -> str:
+    context = getattr(problem, "ctx", None)
+    return f"{'backstop' if context is None else context.command_path} --help"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""The Kafka bus of a deployment, as the settings describe it, and whether its topics are as they should be."""
+
+from collections.abc import Mapping
+
+from streams.bus.kafka import KafkaBus, KafkaConfig
+from streams.errors import CheckFailed
+from streams.settings import Settings
+from streams.topics import STREAMS, partition_count
+
+
+def kafka_bus(settings: Settings) -> KafkaBus:
+    """A bus that nothing has connected yet."""
+    kafka = settings.kafka
+    config = KafkaConfig(
+        bootstrap_servers=kafka.bootstrap_servers,
+        deployment=settings.engine.deployment,
+        security_protocol=kafka.security_protocol,
+        sasl_mechanism=kafka.sasl_mechanism or "PLAIN",
+        sasl_username=kafka.sasl_username,
+        sasl_password=kafka.password,
+        ssl_context=kafka.ssl_context(),
+    )
+    return KafkaBus(config)
+
+
+def topic_counts(*, account_partitions: int, shards: int) -> dict[str, int]:
+    """Every stream and its partition count in a deployment of this shape."""
+    return {name: partition_count(name, account_partitions=account_partitions, shards=shards) for name in STREAMS}
+
+
+def wanted_topics(settings: Settings) -> dict[str, int]:
+    """What the deployment of these settings needs."""
+    return topic_counts(account_partitions=settings.engine.account_partitions, shards=settings.engine.shards)
+
+
+async def present_topics(settings: Settings) -> dict[str, int]:
+    """What the broker has of this deployment. Raises Unreachable without a broker."""
+    bus = kafka_bus(settings)
+    try:
+        return await bus.partitions()
+    finally:
+        await bus.close()
+
+
+def refuse_differences(settings: Settings, present: Mapping[str, int]) -> None:
+    """Raises CheckFailed naming the first topic that is missing or has another partition count."""
+    deployment = settings.engine.deployment
+    differences = [(name, count) for name, count in wanted_topics(settings).items() if present.get(name) != count]
+    if not differences:
+        return
+    name, count = differences[0]
+    more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+    if name not in present:
+        raise CheckFailed(f"topic {deployment}.{name} does not exist{more}: run `backstop topics create`")
+    raise CheckFailed(
+        f"topic {deployment}.{name} has {present[name]} partitions instead of {count}{more}: "
+        "the counts of a deployment never change; use the ones it was founded on, or another deployment"
+    )
+
+
+async def require_topics(settings: Settings) -> None:
+    """Raises CheckFailed where a topic is missing or other than these settings say, Unreachable without a broker."""
+    refuse_differences(settings, await present_topics(settings))

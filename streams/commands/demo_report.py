@@ -1,0 +1,173 @@
+"""What `backstop demo` tells: one JSON document, or the report for people. Both from the same outcome."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from streams.commands.run_directory import Run
+from streams.commands.summary import Summary, Sums, sums_of
+from streams.domain.batch import Outputs, Row
+from streams.domain.events import InstructionKind
+from streams.domain.events import Outcome as Answer
+from streams.engine.machine import Machine
+from streams.engine.replay import ReplayReport
+from streams.engine.task import TaskName
+from streams.risk.book import Book
+from streams.risk.machine import RiskMachine
+from streams.risk.totals import emit_totals
+from streams.topics import EXCHANGE_STREAMS
+from streams.venue.exchange import Exchange
+from streams.venue.report import Facts, lines
+from streams.venue.scenarios.scenario import UNITS_PER_USD
+
+Machines = Mapping[tuple[TaskName, int], Machine]
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """A run that is over. `machines` are those of its replay, in their last states; they count only where the replay is identical."""
+
+    run: Run
+    summary: Summary
+    machines: Machines
+    exchange: Exchange
+    turns: int
+    alarms: dict[str, int]
+    digests: dict[str, str]  # of the recorded run: state, output, decision
+    replayed: ReplayReport
+    replay_seconds: float
+    seconds: float = 0.0
+
+    @cached_property
+    def sums(self) -> Sums:
+        """Conservation over the machines' last states."""
+        return sums_of(_totals(self.machines))
+
+    @cached_property
+    def book_differences(self) -> list[str]:
+        """Where the machines' books and the exchange's own differ."""
+        positions: dict[tuple[int, int, int], int] = {}
+        cash: dict[tuple[int, int | None, int | None], int] = {}
+        for book in _books(self.machines):
+            _add_book(book, positions, cash)
+        return self.exchange.book.differences(positions, cash)
+
+    @property
+    def replay_identical(self) -> bool:
+        """Whether the replay said the same. Several shards may write one partition in another order; states are compared where they did not."""
+        return not self.replayed.differences and self.replayed.decision_digest == self.digests["decision"]
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with the run, in words; None when nothing is."""
+        if not self.replay_identical:
+            first = next(iter(self.replayed.differences), "the decisions differ")
+            return f"the replay is not identical ({first})"
+        if not self.sums.zero or self.summary.published_violations:
+            return f"sums over all shards are not zero (lots {self.sums.lots}, cash {self.sums.cash})"
+        if self.book_differences:
+            return f"our book differs from the exchange's: {self.book_differences[0]}"
+        return None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether there is nothing to complain of."""
+        return self.fault is None
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    """The JSON document. Amounts in settlement units; instruments by symbol, assets and pools by number."""
+    run, summary, sums = outcome.run, outcome.summary, outcome.sums
+    states: dict[str, dict[str, str]] = {}
+    for (pool, instrument), state in summary.pool_states.items():
+        states.setdefault(str(pool), {})[_symbol(summary, instrument)] = state.name
+    return {
+        "scenario": run.scenario,
+        "seed": run.seed,
+        "accounts": run.accounts,
+        "shards": run.shards,
+        "bus": run.bus,
+        "deployment": run.deployment,
+        "events_in": summary.events_in,
+        "steps": summary.steps,
+        "liquidations": summary.instructions[InstructionKind.LIQUIDATE],
+        "takeovers": summary.instructions[InstructionKind.TAKEOVER],
+        "adl_waves": len(summary.rows["adl-waves"]),
+        "adl_executions": summary.adl_executions,
+        "fund_balances": {str(pool): balance for pool, balance in sorted(summary.fund_balances.items())},
+        "pool_states": states,
+        "positions_sum": {_symbol(summary, instrument): lots for instrument, lots in sums.lots.items()},
+        "cash_sum": {str(asset): cash for asset, cash in sums.cash.items()},
+        "published_violations": summary.published_violations,
+        "book_differences": len(outcome.book_differences),
+        "dead_letters": summary.records["dead-letters"],
+        "suspect_accounts": sums.suspects,
+        "alarms": outcome.alarms,
+        "state_digest": outcome.digests["state"],
+        "output_digest": outcome.digests["output"],
+        "decision_digest": outcome.digests["decision"],
+        "replay_identical": outcome.replay_identical,
+        "seconds": outcome.seconds,
+        "replay_seconds": outcome.replay_seconds,
+    }
+
+
+def report_lines(outcome: Outcome) -> list[str]:
+    """The report for people."""
+    summary, sums = outcome.summary, outcome.sums
+    zero = {f"lots of {_symbol(summary, instrument)}": lots for instrument, lots in sums.lots.items() if lots}
+    zero["lots of all instruments, absolute"] = sum(map(abs, sums.lots.values()))
+    zero |= {f"cash of asset {asset}": cash for asset, cash in sums.cash.items()}
+    facts = Facts(
+        scenario=outcome.run.scenario,
+        symbols=summary.symbols,
+        event_times=outcome.turns,
+        records={stream: summary.records[stream] for stream in EXCHANGE_STREAMS},
+        answers={answer.name: summary.answers[answer.name] for answer in Answer},
+        states=summary.rows["account-states"],
+        executions=[row for row in summary.rows["adl-executions"] if row["lots"]],
+        waves=summary.rows["adl-waves"],
+        ledger=summary.rows["fund-ledger"],
+        pool_states=summary.rows["pool-states"],
+        forced=summary.forced,
+        sums=zero | {"dead letters": summary.records["dead-letters"], "suspect accounts": sums.suspects},
+        differences=outcome.book_differences,
+        digests=outcome.digests,
+        units=1 if outcome.run.scenario.startswith("example") else UNITS_PER_USD,  # the examples count in single units
+    )
+    identical = "identical" if outcome.replay_identical else "NOT identical"
+    speed = f"{outcome.seconds:.1f} s; replay {identical}, {outcome.replay_seconds:.1f} s"
+    return [*lines(facts), f"  replay of {outcome.replayed.inputs:,} inputs: {identical}", "", f"Run {speed}"]
+
+
+def _symbol(summary: Summary, instrument: int) -> str:
+    return summary.symbols.get(instrument, str(instrument))
+
+
+def _books(machines: Machines) -> Iterator[Book]:
+    for machine in machines.values():
+        if isinstance(machine, RiskMachine):
+            yield machine.book
+
+
+def _totals(machines: Machines) -> Iterable[Row]:
+    """Rows as `shard-totals` has them, of the states as they are now."""
+    said = Outputs()
+    for shard, book in enumerate(_books(machines)):
+        emit_totals(book, shard, 0, [], said)
+    return [row for _, row in said.rows.get("shard-totals", [])]
+
+
+def _add_book(book: Book, positions: dict[tuple[int, int, int], int], cash: dict[tuple[int, int | None, int | None], int]) -> None:
+    """Lots by position, and cash (wallet - open cost) by solvency group, as the exchange keeps them."""
+    groups = book.groups.rows
+    names = []
+    for index in range(len(groups)):
+        account, _, instrument, side = book.group_key(index)
+        names.append((account, instrument or None, side or None))
+        cash[names[-1]] = cash.get(names[-1], 0) + int(groups["wallet"][index])
+    rows = book.positions.rows
+    for index in range(len(rows)):
+        positions[book.position_key(index)] = int(rows["lots"][index])
+        cash[names[int(rows["group"][index])]] -= int(rows["cost"][index])

@@ -1,0 +1,103 @@
+"""The directory of a run: what is in it, how it is told from any other directory, how an earlier run makes room.
+
+run.json names the run and comes first, MANIFEST closes it and comes last: without one the run was not finished.
+"""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from streams.bus.manifest import MANIFEST
+from streams.errors import CheckFailed, UsageProblem
+
+RUN = "run.json"
+LOG = "log"
+SNAPSHOTS = "snapshots"
+CLICKHOUSE = "clickhouse"
+REPORT = "report.json"
+WORKER_LOG = "worker.log"
+CONTENTS = (
+    MANIFEST,
+    MANIFEST + ".unfinished",
+    REPORT,
+    WORKER_LOG,
+    CLICKHOUSE,
+    SNAPSHOTS,
+    LOG,
+    RUN,
+)  # in the order of removal: what names the run goes last
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run was: enough to replay its log."""
+
+    scenario: str
+    seed: int
+    accounts: int
+    shards: int
+    account_partitions: int
+    bus: str
+    deployment: str
+
+
+def prepare(directory: Path) -> None:
+    """Make an empty place for a run. Raises UsageProblem for a directory that holds anything but an earlier run."""
+    if directory.exists() and not directory.is_dir():
+        raise UsageProblem(f"{directory} is not a directory: name a new or empty one")
+    try:
+        if directory.is_dir() and any(directory.iterdir()):
+            if not (directory / RUN).is_file():
+                raise UsageProblem(f"{directory} is not empty and holds no Backstop run: name a new or empty directory")
+            _clear(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageProblem(f"{directory} cannot be written ({error.strerror}): name another directory") from error
+
+
+def _clear(directory: Path) -> None:
+    """Remove an earlier run, and nothing that is not part of it."""
+    for name in CONTENTS:
+        path = directory / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def begin(directory: Path, run: Run) -> None:
+    """Name the run. Raises UsageProblem where the directory cannot be written."""
+    try:
+        (directory / RUN).write_text(json.dumps(asdict(run), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageProblem(f"{directory} cannot be written ({error.strerror}): name another directory") from error
+
+
+def require(directory: Path) -> None:
+    """Refuse what is no directory of a run at all: UsageProblem. Damage inside one is for `verify` to find."""
+    if not directory.exists():
+        raise UsageProblem(f"{directory} does not exist: name the directory of a run, as `backstop demo --dir` left it")
+    if not directory.is_dir():
+        raise UsageProblem(f"{directory} is not a directory: name the directory of a run")
+    try:
+        empty = not any(directory.iterdir())
+    except OSError as error:
+        raise UsageProblem(f"{directory} cannot be read ({error.strerror})") from error
+    if empty:
+        raise UsageProblem(f"{directory} is empty: name the directory of a run, as `backstop demo --dir` left it")
+    if not any((directory / name).exists() for name in (RUN, MANIFEST, LOG)):
+        raise UsageProblem(f"{directory} holds no Backstop run: name the directory of a run, as `backstop demo --dir` left it")
+
+
+def read_run(directory: Path) -> Run:
+    """What the run was. Raises CheckFailed when run.json is missing or damaged."""
+    path = directory / RUN
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        return Run(**content)
+    except FileNotFoundError as error:
+        raise CheckFailed(f"{path} is missing: the run is incomplete; run the demo again") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckFailed(f"{path} cannot be read ({type(error).__name__}): it is damaged; restore it or run the demo again") from error

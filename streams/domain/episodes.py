@@ -1,0 +1,8 @@
+"""What an episode of a solvency group is called: a bare episode number would collide between the groups of one account."""
+
+from streams.domain.ids import identity
+
+
+def episode_id(*, account: int, asset: int, group_instrument: int | None, group_side: int | None, episode: int) -> int:
+    """Id of an episode: 63 bits over its solvency group (cross: instrument and side are None) and its number in that group."""
+    return identity("episode", account, asset, group_instrument, None if group_side is None else int(group_side), episode)

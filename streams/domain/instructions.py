@@ -1,0 +1,174 @@
+"""Instructions as rows, and those still open: which parties have not answered, and which are overdue.
+
+An instruction is open until every party has its one terminal result. An overdue one is an alarm, never a silent release.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+import pyarrow as pa
+
+from streams.domain.batch import Outputs
+from streams.domain.events import CauseKind, InstructionKind
+from streams.domain.ids import instruction_identity
+from streams.domain.instruments import Pool
+from streams.domain.market import MarkPrice
+from streams.domain.resolution import Episode
+from streams.domain.state import StateTable
+
+InstructionRow = dict[str, int | None]
+
+
+def instruction_row(
+    *,
+    kind: InstructionKind,
+    pool: Pool,
+    cause_kind: CauseKind,
+    cause_id: int,
+    attempt: int,
+    account: int,
+    partition: int,
+    now_us: int,
+    instrument: int | None = None,
+    position_side: int | None = None,
+    lots: int | None = None,
+    quote: int | None = None,
+    counter_account: int | None = None,
+    counter_instrument: int | None = None,
+    counter_position_side: int | None = None,
+    counter_partition: int | None = None,
+    amount: int | None = None,
+    mark: MarkPrice | None = None,
+    policy_version: int | None = None,
+) -> InstructionRow:
+    """An instruction of the pools task; valid as long as its pool says. Lots and quote are signed for `account`."""
+    return {
+        "instruction_id": instruction_identity(
+            cause_kind=cause_kind, cause_id=cause_id, account=account, instrument=instrument, position_side=position_side,
+            counter_account=counter_account, rung=kind, attempt=attempt,
+        ),
+        "kind": kind, "account": account, "partition": partition, "pool": pool.pool, "cause_kind": cause_kind, "cause_id": cause_id,
+        "rung": int(kind), "attempt": attempt, "instrument": instrument, "position_side": position_side, "lots": lots, "quote_limit": None,
+        "quote": quote, "counter_account": counter_account, "counter_instrument": counter_instrument,
+        "counter_position_side": counter_position_side, "counter_partition": counter_partition, "amount": amount,
+        "mark_ticks": None if mark is None else mark.ticks, "mark_sequence": None if mark is None else mark.sequence,
+        "policy_version": pool.version if policy_version is None else policy_version, "event_time_us": now_us,
+        "valid_until_us": now_us + pool.instruction_valid_us,
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInstruction:
+    """An instruction that awaits results, and what its parties have said so far.
+
+    `lots` and `executed_quote` are signed for `account`, `executed_lots` is absolute. `closed`: its episode is over, nothing follows from it.
+    """
+
+    kind: InstructionKind
+    pool: int
+    account: int
+    counter_account: int | None
+    instrument: int | None
+    lots: int
+    amount: int
+    cause_id: int
+    valid_until_us: int
+    awaited: tuple[int, ...]
+    episode: Episode | None
+    heard: bool = False
+    executed_lots: int = 0
+    executed_quote: int = 0
+    executed_amount: int = 0
+    overdue: bool = False
+    closed: bool = False
+
+
+class OpenInstructions:
+    """The open instructions of one room, by id."""
+
+    def __init__(self, name: str) -> None:
+        self.table: StateTable[int, OpenInstruction] = StateTable(name, int, OpenInstruction)
+        self._of_episode: dict[Episode, dict[int, None]] = {}
+        self._deadlines: list[tuple[int, int]] = []
+
+    def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
+        """Take over the table of a snapshot."""
+        self.table.from_arrow(tables[self.table.name])
+        self._of_episode, self._deadlines = {}, []
+        for key, row in self.table.items():
+            self._index(key, row)
+        heapify(self._deadlines)
+
+    def _index(self, key: int, row: OpenInstruction) -> None:
+        if row.episode is not None:
+            self._of_episode.setdefault(row.episode, {})[key] = None
+        if not row.overdue:
+            heappush(self._deadlines, (row.valid_until_us, key))
+
+    def send(self, out: Outputs, row: InstructionRow, episode: Episode | None) -> int:
+        """Emit the instruction and await its parties; its id. Two open instructions with one id are a state the rules exclude."""
+        key, account, counter = _int(row, "instruction_id"), _int(row, "account"), row["counter_account"]
+        if key in self.table:
+            raise AssertionError(f"two different instructions with one id {key}: {self.table[key]} and {row}")
+        opened = OpenInstruction(
+            kind=InstructionKind(_int(row, "kind")), pool=_int(row, "pool"), account=account, counter_account=counter, instrument=row["instrument"],
+            lots=row["lots"] or 0, amount=row["amount"] or 0, cause_id=_int(row, "cause_id"), valid_until_us=_int(row, "valid_until_us"),
+            awaited=(account,) if counter is None or counter == account else (account, counter), episode=episode,
+        )  # fmt: skip
+        self.table[key] = opened
+        self._index(key, opened)
+        out.emit("instructions", row, _int(row, "partition"))
+        return key
+
+    def result(self, row: Mapping[str, Any], out: Outputs) -> OpenInstruction | None:
+        """Take one party's result; the instruction when that was the last one awaited. Results of others and duplicates change nothing."""
+        key, party = row["instruction_id"], row["account"]
+        opened = self.table.get(key)
+        if opened is None or party not in opened.awaited:
+            return None
+        lots, quote, amount = row["executed_lots"] or 0, row["executed_quote"] or 0, row["executed_amount"] or 0
+        if not opened.heard:
+            opened = replace(opened, heard=True, executed_lots=lots, executed_quote=quote, executed_amount=amount)
+        elif (lots, amount) != (opened.executed_lots, opened.executed_amount):
+            out.alarm("result_parties_disagree", instruction_id=key, account=party, executed_lots=lots, executed_amount=amount)
+        awaited = tuple(account for account in opened.awaited if account != party)
+        if awaited:
+            self.table[key] = replace(opened, awaited=awaited)
+            return None
+        del self.table[key]
+        if opened.episode is not None:
+            self._forget(opened.episode, key)
+        return opened
+
+    def _forget(self, episode: Episode, key: int) -> None:
+        of_episode = self._of_episode[episode]
+        del of_episode[key]
+        if not of_episode:
+            del self._of_episode[episode]
+
+    def is_open_in(self, episode: Episode) -> bool:
+        """Whether an instruction of the episode awaits results."""
+        return episode in self._of_episode
+
+    def close(self, episode: Episode) -> None:
+        """The episode is over: what is still open then has no consequences."""
+        for key in self._of_episode.get(episode, ()):
+            self.table[key] = replace(self.table[key], closed=True)
+
+    def alarm_overdue(self, clock_us: int, out: Outputs) -> None:
+        """Alarm once for each instruction that is still open after its validity."""
+        while self._deadlines and self._deadlines[0][0] < clock_us:
+            _, key = heappop(self._deadlines)
+            opened = self.table.get(key)
+            if opened is not None and not opened.overdue:
+                self.table[key] = replace(opened, overdue=True)
+                out.alarm("instruction_overdue", instruction_id=key, kind=opened.kind.name, valid_until_us=opened.valid_until_us, clock_us=clock_us)
+
+
+def _int(row: InstructionRow, name: str) -> int:
+    value = row[name]
+    if value is None:
+        raise AssertionError(f"an instruction without {name}: {row}")
+    return value

@@ -1,0 +1,114 @@
+"""Instruments, margin tiers and pools: parameters that arrive as events, so that a replay sees what the live run saw.
+
+Only linear instruments are valued; INVERSE and QUANTO have their place in `InstrumentKind` and are refused until they are valued exactly.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streams.domain.events import DeadLetterReason, InstrumentKind, PriceRule, RankPolicy
+from streams.domain.money import MAX_INSTRUMENT, MAX_LOTS, MAX_VALUE, PPM, mul_ppm_ceil
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A margin tier: from `floor` on maintenance is notional x `rate_ppm` - `maintenance_amount`. Source: Binance, "Leverage and Margin of USDⓈ-M Futures"."""
+
+    floor: int
+    rate_ppm: int
+    maintenance_amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """Parameters of one instrument. Value of lots at a mark = lots x ticks x `value_per_tick_lot`, exact in settlement units."""
+
+    instrument: int
+    symbol: str
+    version: int
+    kind: InstrumentKind
+    asset: int
+    pool: int
+    value_per_tick_lot: int
+    max_mark_ticks: int
+    max_lots: int
+    tiers: tuple[Tier, ...]
+
+    def value(self, lots: int, mark_ticks: int) -> int:
+        """Signed value of a position; settlement units."""
+        return lots * mark_ticks * self.value_per_tick_lot
+
+    def maintenance(self, value: int) -> int:
+        """Maintenance margin of a position of this signed value, rounded up; settlement units."""
+        notional = abs(value)
+        tier = next(t for t in reversed(self.tiers) if notional >= t.floor)
+        return max(0, mul_ppm_ceil(notional, tier.rate_ppm) - tier.maintenance_amount)
+
+
+def maintenance_amounts(floors_and_rates: list[tuple[int, int]]) -> tuple[Tier, ...]:
+    """Tiers with the amounts that make maintenance continuous at the floors, rounded down (against the account).
+
+    cum_1 = 0; cum_n = floor_n x (rate_n - rate_(n-1)) + cum_(n-1). Source: Binance, leverage and margin of futures.
+    """
+    tiers: list[Tier] = []
+    exact = previous_rate = 0  # the amount in millionths of a settlement unit, so that rounding does not pile up
+    for floor, rate in floors_and_rates:
+        exact += floor * (rate - previous_rate) if tiers else 0
+        tiers.append(Tier(floor, rate, exact // PPM))
+        previous_rate = rate
+    return tuple(tiers)
+
+
+def parse_instrument(row: Mapping[str, Any]) -> Instrument | tuple[DeadLetterReason, str]:
+    """An instrument event as an Instrument, or why it is refused."""
+    tiers = tuple(Tier(t["floor"], t["rate_ppm"], t["maintenance_amount"]) for t in row["tiers"])
+    if row["kind"] != InstrumentKind.LINEAR:
+        return DeadLetterReason.BAD_VALUE, "only LINEAR instruments are valued"
+    if not 0 < row["instrument"] < MAX_INSTRUMENT:
+        return DeadLetterReason.OUT_OF_BOUNDS, f"instrument id outside 1..{MAX_INSTRUMENT - 1}"
+    units, ticks, lots = row["value_per_tick_lot"], row["max_mark_ticks"], row["max_lots"]
+    if min(units, ticks, lots) <= 0 or lots > MAX_LOTS or units * ticks * lots > MAX_VALUE:
+        return DeadLetterReason.OUT_OF_BOUNDS, f"value_per_tick_lot x max_mark_ticks x max_lots must lie in 1..{MAX_VALUE}"
+    if not tiers or tiers[0].floor != 0 or any(a.floor >= b.floor for a, b in zip(tiers, tiers[1:], strict=False)):
+        return DeadLetterReason.BAD_VALUE, "tiers must start at floor 0 and ascend"
+    if any(not 0 < t.rate_ppm <= PPM or not 0 <= t.maintenance_amount <= MAX_VALUE for t in tiers):
+        return DeadLetterReason.OUT_OF_BOUNDS, f"tier rates must lie in 1..{PPM} ppm and amounts in 0..{MAX_VALUE}"
+    return Instrument(
+        instrument=row["instrument"], symbol=row["symbol"], version=row["version"], kind=InstrumentKind(row["kind"]), asset=row["asset"],
+        pool=row["pool"], value_per_tick_lot=units, max_mark_ticks=ticks, max_lots=lots, tiers=tiers,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Parameters of one insurance pool."""
+
+    pool: int
+    version: int
+    asset: int
+    fund_account: int
+    policy_id: RankPolicy
+    price_rule: PriceRule
+    score_wallet_floor: int
+    net_notional_cap: int | None
+    adl_start_value: int
+    adl_stop_value: int
+    warning_ratio_ppm: int
+    instruction_valid_us: int
+
+
+def parse_pool(row: Mapping[str, Any]) -> Pool | tuple[DeadLetterReason, str]:
+    """A pool event as a Pool, or why it is refused."""
+    if row["policy_id"] == RankPolicy.UNKNOWN or row["price_rule"] == PriceRule.UNKNOWN:
+        return DeadLetterReason.BAD_VALUE, "policy_id and price_rule must be known"
+    if row["adl_start_value"] >= row["adl_stop_value"]:
+        return DeadLetterReason.BAD_VALUE, "adl_start_value must lie below adl_stop_value"
+    if row["score_wallet_floor"] <= 0 or row["instruction_valid_us"] <= 0 or row["warning_ratio_ppm"] < 0:
+        return DeadLetterReason.OUT_OF_BOUNDS, "score_wallet_floor and instruction_valid_us must be positive, warning_ratio_ppm not negative"
+    return Pool(
+        pool=row["pool"], version=row["version"], asset=row["asset"], fund_account=row["fund_account"], policy_id=RankPolicy(row["policy_id"]),
+        price_rule=PriceRule(row["price_rule"]), score_wallet_floor=row["score_wallet_floor"], net_notional_cap=row["net_notional_cap"],
+        adl_start_value=row["adl_start_value"], adl_stop_value=row["adl_stop_value"], warning_ratio_ppm=row["warning_ratio_ppm"],
+        instruction_valid_us=row["instruction_valid_us"],
+    )  # fmt: skip

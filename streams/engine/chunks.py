@@ -1,0 +1,101 @@
+"""Cutting and joining chunks: a slice of a partition is [start, stop) by consumer position, whatever pieces it was read in."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+from streams.bus.contract import Bus, Chunk, Reader, TopicPartition
+from streams.errors import CheckFailed
+
+POLL_RECORDS = 20_000
+POLL_TIMEOUT_MS = 200
+
+
+def cut(chunk: Chunk, offset: int) -> tuple[Chunk, Chunk]:
+    """`chunk` as [start, offset) and [offset, stop)."""
+    at = bisect_left(chunk.offsets, offset)
+    head = Chunk(chunk.topic, chunk.partition, chunk.start, offset)
+    tail = Chunk(chunk.topic, chunk.partition, offset, chunk.stop)
+    for name in ("offsets", "timestamps_ms", "keys", "values", "headers"):
+        column = getattr(chunk, name)
+        setattr(head, name, column[:at])
+        setattr(tail, name, column[at:])
+    return head, tail
+
+
+def join(chunks: Sequence[Chunk]) -> Chunk:
+    """Contiguous chunks of one partition as one. Raises CheckFailed where they do not meet: the reader lost or repeated something."""
+    first = chunks[0]
+    if len(chunks) == 1:
+        return first
+    whole = Chunk(first.topic, first.partition, first.start, first.start)
+    for chunk in chunks:
+        if chunk.start != whole.stop:
+            raise CheckFailed(
+                f"{chunk.topic}[{chunk.partition}]: a read ended at offset {whole.stop}, the next began at {chunk.start}; "
+                "nothing of it was taken: start the shard again and report the broker's log"
+            )
+        whole.offsets += chunk.offsets
+        whole.timestamps_ms += chunk.timestamps_ms
+        whole.keys += chunk.keys
+        whole.values += chunk.values
+        whole.headers += chunk.headers
+        whole.stop = chunk.stop
+    return whole
+
+
+def by_partition(chunks: Iterable[Chunk]) -> dict[TopicPartition, list[Chunk]]:
+    """Chunks of each partition, in the order they came."""
+    grouped: dict[TopicPartition, list[Chunk]] = {}
+    for chunk in chunks:
+        grouped.setdefault(TopicPartition(chunk.topic, chunk.partition), []).append(chunk)
+    return grouped
+
+
+class SliceReader:
+    """Reads given slices again, partition by partition, without seeking between slices that follow each other."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._left: dict[TopicPartition, Chunk] = {}
+
+    @classmethod
+    async def open(cls, bus: Bus, partitions: Sequence[TopicPartition]) -> "SliceReader":
+        """A reader of these partitions."""
+        return cls(await bus.reader(partitions))
+
+    async def close(self) -> None:
+        """Let go of the reader."""
+        await self._reader.close()
+
+    async def take(self, partition: TopicPartition, start: int, stop: int) -> Chunk:
+        """The records of [start, stop). Raises CheckFailed when the log no longer holds that range."""
+        left = self._left.pop(partition, None)
+        if left is None or left.start != start:
+            await self._reader.seek(partition, start)
+            left = Chunk(*partition, start, start)
+        parts = [left]
+        while parts[-1].stop < stop:
+            more = await self._reader.poll(max_records=POLL_RECORDS, timeout_ms=POLL_TIMEOUT_MS, partitions=[partition])
+            if not more and (await self._reader.bounds(partition))[1] < stop:
+                raise CheckFailed(
+                    f"{partition.topic}[{partition.partition}] ends at offset {parts[-1].stop}, but a step took up to {stop}: records are missing; "
+                    "restore the log"
+                )
+            parts += more
+        head, tail = cut(join(parts), stop)
+        if tail.stop > tail.start:
+            self._left[partition] = tail
+        return head
+
+
+async def read_all(bus: Bus, partition: TopicPartition) -> Chunk:
+    """Everything readable now in one partition."""
+    reader = await bus.reader([partition])
+    try:
+        first, end = await reader.bounds(partition)
+        parts = [Chunk(*partition, first, first)]
+        while parts[-1].stop < end:
+            parts += await reader.poll(max_records=POLL_RECORDS, timeout_ms=POLL_TIMEOUT_MS, partitions=[partition])
+        return join(parts)
+    finally:
+        await reader.close()

@@ -1,0 +1,189 @@
+"""The one order of a step: (running maximum of event time per partition, stream rank, tie columns, partition, offset).
+
+A late record counts as of now: its merge time is the newest event time its partition has shown. A record no schema could read takes the
+place it would have had, as a row of the pseudo-stream UNDECODABLE; it says nothing of time. So does one with an event time no clock can show.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.bus.contract import Chunk, TopicPartition
+from streams.domain.batch import UNDECODABLE, Batch, Column, Rows
+from streams.domain.events import NULL, DeadLetterReason
+from streams.topics import STREAMS
+from streams.wire.codec import Decoded, codec
+from streams.wire.records import account_of_key
+
+Ints = NDArray[np.int64]
+EVENT_TIME_END_US = 2**53  # the year 2255
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that no schema could read."""
+
+    partition: TopicPartition
+    offset: int
+    timestamp_ms: int
+    time_us: int
+    account: int | None
+    reason: DeadLetterReason
+    detail: str
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(slots=True)
+class _Part:
+    """One stream's records of a step in its own order. `good` says which rows were read; `bad` has the others, in the same order."""
+
+    stream: str
+    times: Ints
+    good: NDArray[np.bool_]
+    rows: Rows
+    bad: list[Unreadable]
+
+
+def merge(
+    chunks: Mapping[str, Sequence[Chunk]], reads: Sequence[str], running: dict[TopicPartition, int], *, ties: bool
+) -> tuple[Batch, list[Unreadable]]:
+    """Decode the chunks of one step (by stream, each stream's by partition, one chunk a partition) and put them in order.
+
+    `running` holds the running maximum of event time per partition and is moved on. The records that could not be read are returned in
+    merged order beside the batch, where they stand as UNDECODABLE rows.
+    """
+    parts = [_part(stream, chunks[stream], running, ties) for stream in reads if stream in chunks]
+    bad = [letter for part in parts for letter in part.bad]
+    if len(parts) == 1 and not bad:
+        rows = parts[0].rows
+        return Batch({rows.stream: rows}, [(rows.stream, 0, len(rows))]), []
+    # Each part is in order already, so a stable sort by time alone interleaves them by (time, rank, the rest).
+    times = np.concatenate([part.times for part in parts])
+    order = np.argsort(times, kind="stable")
+    unread = len(parts)
+    labels = np.concatenate([np.where(part.good, index, unread) for index, part in enumerate(parts)])[order]
+    batch = Batch({part.stream: part.rows for part in parts if len(part.rows)}, _runs(labels, [*(part.stream for part in parts), UNDECODABLE]))
+    if bad:
+        bad.sort(key=lambda letter: letter.time_us)  # stable: by rank and place already
+        batch.rows[UNDECODABLE] = _undecodable(bad, reads)
+    return batch, bad
+
+
+def _runs(labels: Ints, names: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Ranges of equal labels; a range counts within its own label."""
+    within = np.empty(len(labels), np.int64)
+    for label in range(len(names)):
+        places = np.flatnonzero(labels == label)
+        within[places] = np.arange(len(places))
+    begins = np.flatnonzero(np.diff(labels, prepend=-1))
+    starts = within[begins]
+    stops = starts + np.diff(begins, append=len(labels))
+    return [(names[label], start, stop) for label, start, stop in zip(labels[begins].tolist(), starts.tolist(), stops.tolist(), strict=True)]
+
+
+def _undecodable(bad: Sequence[Unreadable], reads: Sequence[str]) -> Rows:
+    return Rows(
+        UNDECODABLE,
+        {
+            "account": np.array([NULL if letter.account is None else letter.account for letter in bad], np.int64),
+            "source": np.array([reads.index(letter.partition.topic) for letter in bad], np.int64),
+        },
+        np.array([letter.time_us for letter in bad], np.int64),
+        np.array([letter.partition.partition for letter in bad], np.int64),
+        np.array([letter.offset for letter in bad], np.int64),
+    )
+
+
+def _part(stream: str, chunks: Sequence[Chunk], running: dict[TopicPartition, int], ties: bool) -> _Part:
+    values = chunks[0].values if len(chunks) == 1 else [value for chunk in chunks for value in chunk.values]
+    decoded = _within(codec(stream).decode(values))
+    clean = not decoded.bad
+    times = _times(
+        stream, chunks, decoded.columns["event_time_us"] if clean else _spread(decoded.columns["event_time_us"], decoded.good, len(values)), running
+    )
+    partition = np.repeat(np.array([chunk.partition for chunk in chunks], np.int64), [len(chunk) for chunk in chunks])
+    offset = np.array(chunks[0].offsets if len(chunks) == 1 else [offset for chunk in chunks for offset in chunk.offsets], np.int64)
+    order = _order(times, decoded.columns, decoded.good, STREAMS[stream].tie if ties else (), single=len(chunks) == 1)
+    if clean and order is None:
+        return _Part(stream, times, np.ones(len(times), np.bool_), Rows(stream, decoded.columns, times, partition, offset), [])
+    good = np.zeros(len(times), np.bool_)
+    good[decoded.good] = True
+    if order is None:
+        order = np.arange(len(times))
+    read = order[good[order]]
+    place = np.cumsum(good) - 1  # index of a record -> index in the decoded columns
+    rows = Rows(stream, _take(decoded.columns, place[read]), times[read], partition[read], offset[read])
+    reasons = {index: (reason, detail) for index, reason, detail in decoded.bad}
+    bad = [_letter(chunks, index, int(times[index]), reasons[index]) for index in order[~good[order]].tolist()]
+    return _Part(stream, times[order], good[order], rows, bad)
+
+
+def _within(decoded: Decoded) -> Decoded:
+    """Without the records whose event time no clock can show: one of them would make every later record of its partition late."""
+    times = np.asarray(decoded.columns["event_time_us"])
+    if not len(times) or (times.min() >= 0 and times.max() < EVENT_TIME_END_US):
+        return decoded
+    inside = (times >= 0) & (times < EVENT_TIME_END_US)
+    strangers = zip(decoded.good[~inside].tolist(), times[~inside].tolist(), strict=True)
+    bad = [(index, DeadLetterReason.OUT_OF_BOUNDS, f"event time {time_us} is not from 0 to {EVENT_TIME_END_US} us") for index, time_us in strangers]
+    return Decoded(_take(decoded.columns, np.flatnonzero(inside)), decoded.good[inside], sorted([*decoded.bad, *bad]))
+
+
+def _spread(column: Column, good: Ints, length: int) -> Ints:
+    """The column over all records, NULL (the smallest number) where a record could not be read."""
+    spread = np.full(length, NULL, np.int64)
+    spread[good] = column
+    return spread
+
+
+def _times(stream: str, chunks: Sequence[Chunk], event_times: Column, running: dict[TopicPartition, int]) -> Ints:
+    """Merge times: the running maximum of event time, partition by partition."""
+    times = np.array(event_times, np.int64)
+    at = 0
+    for chunk in chunks:
+        part = times[at : at + len(chunk)]
+        at += len(chunk)
+        partition = TopicPartition(stream, chunk.partition)
+        part[0] = max(int(part[0]), running.get(partition, 0))
+        np.maximum.accumulate(part, out=part)
+        running[partition] = int(part[-1])
+    return times
+
+
+def _order(times: Ints, columns: Mapping[str, Column], good: Ints, tie: Sequence[str], *, single: bool) -> Ints | None:
+    """Order within a stream; None where it is the order of arrival. Ties among equals fall to (partition, offset): the order of the chunks."""
+    if len(times) < 2:
+        return None
+    if not tie:
+        return None if single else np.argsort(times, kind="stable")
+    keys = [_spread(columns[name], good, len(times)) for name in reversed(tie)]
+    return np.lexsort([*keys, times])
+
+
+def _take(columns: Mapping[str, Column], places: Ints) -> dict[str, Column]:
+    taken: dict[str, Column] = {}
+    for name, column in columns.items():
+        taken[name] = column[places] if isinstance(column, np.ndarray) else [column[place] for place in places.tolist()]
+    return taken
+
+
+def _letter(chunks: Sequence[Chunk], index: int, time_us: int, why: tuple[DeadLetterReason, str]) -> Unreadable:
+    for chunk in chunks:
+        if index < len(chunk):
+            break
+        index -= len(chunk)
+    key = chunk.keys[index]
+    return Unreadable(
+        partition=TopicPartition(chunk.topic, chunk.partition),
+        offset=chunk.offsets[index],
+        timestamp_ms=chunk.timestamps_ms[index],
+        time_us=time_us,
+        account=account_of_key(chunk.topic, key),
+        reason=why[0],
+        detail=why[1],
+        key=key,
+        value=chunk.values[index],
+    )

@@ -1,0 +1,223 @@
+"""Verify: whether all that was recorded is still there, byte for byte, and whether running it again comes to the same.
+
+In this order: every file against the manifest, the chains of step records, then step by step from the genesis its inputs, its outputs as they
+stand in the log, and its re-run; at last the snapshots. The first difference ends it: what comes after one is not to be trusted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streams.bus.contract import Bus, Chunk, TopicPartition
+from streams.bus.manifest import check_manifest
+from streams.bus.recording import load
+from streams.engine.chunks import SliceReader, read_all
+from streams.engine.compare import Difference, DifferenceClass, Differs, at, read_inputs, rerun
+from streams.engine.digests import OUTPUT_STREAMS
+from streams.engine.journal import StepRecord, check_genesis, check_link, open_record
+from streams.engine.snapshot import SnapshotFile, SnapshotStore, read_snapshot, restore
+from streams.engine.task import STEP_HEADER, MachineFactory, Output, Task, TaskSpec
+from streams.errors import CheckFailed, ConfigurationProblem, UsageProblem
+from streams.topics import JOURNALS
+from streams.wire.digest import records_digest
+
+SNAPSHOTS = "snapshots"
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and the first difference if there is one."""
+
+    files: int = 0
+    steps: int = 0
+    inputs: int = 0
+    outputs: int = 0
+    snapshots: int = 0
+    difference: Difference | None = None
+
+    @property
+    def is_same(self) -> bool:
+        """Whether everything is as it was."""
+        return self.difference is None
+
+
+@dataclass(slots=True)
+class _Written:
+    """What one step has in one partition of the log."""
+
+    first_offset: int
+    timestamps_ms: list[int] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+
+    def output(self, partition: TopicPartition) -> Output:
+        return Output(*partition, len(self.values), records_digest(self.timestamps_ms, self.keys, self.values))
+
+
+Log = dict[bytes, dict[TopicPartition, _Written]]  # "<task>/<shard>/<step>" -> what it wrote
+
+
+async def verify(directory: Path, factory: MachineFactory) -> Report:
+    """Verify a recorded directory. Damage is reported, never raised; UsageProblem when nothing ever ran there."""
+    report = Report()
+    try:
+        report.files = len(check_manifest(directory))
+        bus = await load(directory)
+    except CheckFailed as error:
+        report.difference = Difference(DifferenceClass.FILE, str(error))
+        return report
+    return await verify_bus(bus, factory, snapshots=SnapshotStore(directory / SNAPSHOTS, keep=None), all_snapshots=True, report=report)
+
+
+async def verify_bus(
+    bus: Bus, factory: MachineFactory, *, snapshots: SnapshotStore | None = None, all_snapshots: bool = False, report: Report | None = None
+) -> Report:
+    """Verify what stands on a bus, up to the newest step at the moment of reading. `all_snapshots`: every snapshot listed must be there."""
+    report = report or Report()
+    try:
+        journals = await read_journals(bus)
+        log = await _read_outputs(bus, journals)
+        for spec, records in journals.items():
+            await _verify_steps(bus, spec, records, factory, log=log, report=report)
+        for spec, records in journals.items():
+            if snapshots is not None:
+                report.snapshots += _verify_snapshots(spec, records, factory, snapshots, all_snapshots=all_snapshots)
+    except Differs as error:
+        report.difference = error.difference
+    return report
+
+
+async def read_journals(bus: Bus) -> dict[TaskSpec, list[StepRecord]]:
+    """Every task of the deployment and its step records, chained as they must be. Raises Differs (JOURNAL), UsageProblem without a genesis."""
+    counts = await bus.partitions()
+    journals: dict[TaskSpec, list[StepRecord]] = {}
+    for task, topic in JOURNALS.items():
+        for shard in range(counts.get(topic, 0)):
+            records = _chained(await read_all(bus, TopicPartition(topic, shard)))
+            if not records:
+                raise UsageProblem(f"{topic}[{shard}] is empty: that task has never run here; nothing can be checked against it")
+            genesis = records[0].genesis
+            assert genesis is not None
+            spec = TaskSpec("accounts" if task == "accounts" else "pools", shard, counts[JOURNALS["accounts"]], counts["fills"], genesis.deployment)
+            try:
+                check_genesis(spec, records[0])
+            except ConfigurationProblem as error:
+                raise Differs(at(records[0], DifferenceClass.JOURNAL, str(error), spec.journal)) from error
+            journals[spec] = records
+    if not journals:
+        raise UsageProblem("there is no journal here: nothing has run")
+    return journals
+
+
+def _chained(chunk: Chunk) -> list[StepRecord]:
+    journal = TopicPartition(chunk.topic, chunk.partition)
+    records: list[StepRecord] = []
+    for offset, value in zip(chunk.offsets, chunk.values, strict=True):
+        try:
+            record = open_record(journal, offset, value)
+        except CheckFailed as error:
+            raise Differs(Difference(DifferenceClass.JOURNAL, str(error), topic=journal.topic, partition=journal.partition, offset=offset)) from error
+        wrong = check_link(records[-1] if records else None, record)
+        if wrong is not None:
+            raise Differs(at(record, DifferenceClass.JOURNAL, wrong, journal, offset))
+        records.append(record)
+    return records
+
+
+async def _read_outputs(bus: Bus, journals: dict[TaskSpec, list[StepRecord]]) -> Log:
+    """Outputs by the step that their header names; steps after the journal's end are left out. Raises Differs for one that names no step."""
+    tails: dict[tuple[str, int], int] = {(spec.task, spec.shard): records[-1].step for spec, records in journals.items()}
+    counts = await bus.partitions()
+    log: Log = {}
+    for topic in OUTPUT_STREAMS:
+        for number in range(counts.get(topic, 0)):
+            partition = TopicPartition(topic, number)
+            chunk = await read_all(bus, partition)
+            for index, headers in enumerate(chunk.headers):
+                name = dict(headers).get(STEP_HEADER, b"")
+                step = _step_of(name, tails)
+                if step is None:
+                    text = f"its header names no step ({name!r})"
+                    raise Differs(Difference(DifferenceClass.OUTPUT, text, topic=topic, partition=number, offset=chunk.offsets[index]))
+                if step:
+                    written = log.setdefault(name, {}).setdefault(partition, _Written(chunk.offsets[index]))
+                    written.timestamps_ms.append(chunk.timestamps_ms[index])
+                    written.keys.append(chunk.keys[index])
+                    written.values.append(chunk.values[index])
+    return log
+
+
+def _step_of(name: bytes, tails: dict[tuple[str, int], int]) -> bool | None:
+    """Whether the header names a step that has been read; None when it names nothing."""
+    match name.decode("ascii", "replace").split("/"):
+        case [task, shard, step] if shard.isdecimal() and step.isdecimal() and (task, int(shard)) in tails:
+            return int(step) <= tails[(task, int(shard))]
+        case _:
+            return None
+
+
+async def _verify_steps(bus: Bus, spec: TaskSpec, records: Sequence[StepRecord], factory: MachineFactory, *, log: Log, report: Report) -> None:
+    task = Task(spec, factory(spec.task, spec.shard, spec.shard_count))
+    first_kept = await _first_kept(bus)
+    if task.machine.digest() != records[0].state_digest:
+        raise Differs(at(records[0], DifferenceClass.STATE, "a new machine does not begin in the state that the genesis recorded"))
+    slices = await SliceReader.open(bus, spec.inputs())
+    try:
+        for record in records[1:]:
+            chunks = await read_inputs(record, slices)
+            _check_outputs(record, log, first_kept)
+            rerun(task, record, chunks)
+            report.steps += 1
+            report.inputs += sum(map(len, chunks))
+            report.outputs += sum(output.count for output in record.outputs)
+    finally:
+        await slices.close()
+
+
+async def _first_kept(bus: Bus) -> dict[TopicPartition, int]:
+    """Where the log of each output partition begins now: retention may have taken what came before."""
+    counts = await bus.partitions()
+    partitions = [TopicPartition(topic, number) for topic in OUTPUT_STREAMS for number in range(counts.get(topic, 0))]
+    reader = await bus.reader(partitions)
+    try:
+        return {partition: (await reader.bounds(partition))[0] for partition in partitions}
+    finally:
+        await reader.close()
+
+
+def _check_outputs(record: StepRecord, log: Log, first_kept: dict[TopicPartition, int]) -> None:
+    written = log.get(f"{record.task}/{record.shard}/{record.step}".encode(), {})
+    listed = {TopicPartition(output.topic, output.partition): output for output in record.outputs}
+    for partition in sorted(listed.keys() | written.keys()):
+        found, output = written.get(partition), listed.get(partition)
+        if found is None and first_kept[partition] > 0:
+            continue
+        if found is None:
+            raise Differs(at(record, DifferenceClass.OUTPUT, f"none of the {output.count if output else 0} records it wrote is there", partition))
+        if output is None:
+            raise Differs(at(record, DifferenceClass.OUTPUT, "it lists no records there, but there are some", partition, found.first_offset))
+        if found.output(partition) != output and first_kept[partition] == 0:
+            text = f"{len(found.values)} records from here on are not the {output.count} that it wrote"
+            raise Differs(at(record, DifferenceClass.OUTPUT, text, partition, found.first_offset))
+
+
+def _verify_snapshots(
+    spec: TaskSpec, records: Sequence[StepRecord], factory: MachineFactory, snapshots: SnapshotStore, *, all_snapshots: bool
+) -> int:
+    """Every snapshot listed: its file's bytes, and the state it restores. Returns how many there were."""
+    files = {file.step: file for file in snapshots.files(spec)}
+    checked = 0
+    for record in records:
+        ref = record.snapshot
+        if ref is None or (ref.step not in files and not all_snapshots):
+            continue
+        file = files.get(ref.step, SnapshotFile(snapshots.directory / f"{spec.name}-{ref.step}", ref.step))
+        task = Task(spec, factory(spec.task, spec.shard, spec.shard_count))
+        try:
+            restore(task, None, ref.step, read_snapshot(file, ref))
+        except CheckFailed as error:
+            raise Differs(at(record, DifferenceClass.FILE, str(error))) from error
+        if task.machine.digest() != records[ref.step].state_digest:
+            raise Differs(at(record, DifferenceClass.STATE, f"snapshot {file.path} restores another state than step {ref.step} recorded"))
+        checked += 1
+    return checked

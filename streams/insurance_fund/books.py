@@ -1,0 +1,173 @@
+"""What each fund owns and owes: wallet, inventory, reserves, and from them its value. Values are kept as marks move, never summed anew."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from streams.domain.batch import Outputs
+from streams.domain.events import FlowCause
+from streams.domain.market import Market
+from streams.domain.state import Digested, StateTable
+from streams.insurance_fund import ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Fund:
+    """One pool's fund. `ledger`: sum of its entries; `gap`: wallet - ledger, zero unless a flow is missing; `partition`: once a result showed it."""
+
+    wallet: int = 0
+    ledger: int = 0
+    gap: int = 0
+    entries: int = 0
+    is_opened: bool = False
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Inventory in one instrument: signed lots and their cost."""
+
+    lots: int
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """What the fund may lose or pay by an open instruction, and the lots (signed for the fund) it may take by it."""
+
+    pool: int
+    amount: int
+    instrument: int | None
+    lots: int
+
+
+PoolInstrument = tuple[int, int]
+
+
+class Books:
+    """Funds by pool, inventory by (pool, instrument), reserves by instruction. `touched`: pools whose value may have changed."""
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.funds: StateTable[int, Fund] = StateTable("fund_funds", int, Fund)
+        self.inventory: StateTable[PoolInstrument, Holding] = StateTable("fund_inventory", tuple[int, int], Holding)
+        self.reserves: StateTable[int, Reserve] = StateTable("fund_reserves", int, Reserve)
+        self.touched: dict[int, None] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self._pnl: dict[PoolInstrument, int] = {}
+        self._pnl_sum: dict[int, int] = {}
+        self._cost_sum: dict[int, int] = {}
+        self._reserved: dict[int, int] = {}
+        self._pending_lots: dict[PoolInstrument, int] = {}
+        self._pending_count: dict[PoolInstrument, int] = {}
+        self._holders: dict[int, dict[int, None]] = {}
+
+    @property
+    def parts(self) -> tuple[Digested, ...]:
+        """The tables."""
+        return self.funds, self.inventory, self.reserves
+
+    def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
+        """Take over the tables of a snapshot; the market is restored already."""
+        for part in self.parts:
+            part.from_arrow(tables[part.name])
+        self._clear()
+        for (pool, instrument), holding in self.inventory.items():
+            self._cost_sum[pool] = self._cost_sum.get(pool, 0) + holding.cost
+            self._holders.setdefault(instrument, {})[pool] = None
+            self.revalue(instrument)
+        for instruction_id in self.reserves:
+            self._count_reserve(self.reserves[instruction_id], 1)
+        self.touched = dict.fromkeys(self.funds)
+
+    def fund(self, pool: int) -> Fund:
+        """The fund of a pool; an empty one before its first flow."""
+        return self.funds.get(pool) or Fund()
+
+    def value(self, pool: int) -> int:
+        """What the fund can still bear: wallet + inventory at mark - its cost - reserved; settlement units.
+
+        Inventory without any mark yet counts at cost.
+        """
+        return self.fund(pool).wallet + self._pnl_sum.get(pool, 0) - self._reserved.get(pool, 0)
+
+    def holding(self, pool: int, instrument: int) -> Holding:
+        """Inventory in one instrument."""
+        return self.inventory.get((pool, instrument)) or Holding(0, 0)
+
+    def pending_lots(self, pool: int, instrument: int) -> int:
+        """Signed lots that open takeovers may add to the inventory."""
+        return self._pending_lots.get((pool, instrument), 0)
+
+    def is_pending(self, pool: int, instrument: int) -> bool:
+        """Whether a takeover is open there."""
+        return (pool, instrument) in self._pending_count
+
+    def notional_elsewhere(self, pool: int, instrument: int) -> int:
+        """Sum over the other instruments of the absolute inventory at mark, open takeovers included; settlement units."""
+        keys = {key: None for key in (*self._pnl, *self._pending_count) if key[0] == pool and key[1] != instrument}
+        return sum(abs(self.holding(*key).lots + self.pending_lots(*key)) * (self.market.lot_value(key[1]) or 0) for key in keys)
+
+    def revalue(self, instrument: int) -> None:
+        """The instrument's mark or parameters have changed."""
+        for pool in self._holders.get(instrument, ()):
+            holding, lot_value = self.inventory[pool, instrument], self.market.lot_value(instrument)
+            pnl = 0 if lot_value is None else holding.lots * lot_value - holding.cost
+            self._pnl_sum[pool] = self._pnl_sum.get(pool, 0) + pnl - self._pnl.get((pool, instrument), 0)
+            self._pnl[pool, instrument] = pnl
+            self.touched[pool] = None
+
+    def reserve(self, instruction_id: int, reserve: Reserve) -> None:
+        """Set money, and room for lots, aside for an instruction."""
+        self.reserves[instruction_id] = reserve
+        self._count_reserve(reserve, 1)
+
+    def end_reserve(self, instruction_id: int | None) -> None:
+        """The instruction's flow has come, or a result says that none will."""
+        reserve = None if instruction_id is None else self.reserves.pop(instruction_id)
+        if reserve is not None:
+            self._count_reserve(reserve, -1)
+
+    def _count_reserve(self, reserve: Reserve, sign: int) -> None:
+        self.touched[reserve.pool] = None
+        self._reserved[reserve.pool] = self._reserved.get(reserve.pool, 0) + sign * reserve.amount
+        if reserve.instrument is not None:
+            key = reserve.pool, reserve.instrument
+            self._pending_lots[key] = self._pending_lots.get(key, 0) + sign * reserve.lots
+            self._pending_count[key] = self._pending_count.get(key, 0) + sign
+            if not self._pending_count[key]:
+                del self._pending_count[key], self._pending_lots[key]
+
+    def learn_partition(self, pool: int, partition: int) -> None:
+        """A record of the fund's account arrived in this partition."""
+        fund = self.fund(pool)
+        if fund.partition != partition:
+            self.funds[pool] = replace(fund, partition=partition)
+
+    def flow(self, flow: Mapping[str, Any], out: Outputs) -> None:
+        """Take a fund flow: inventory and wallet as they stand afterwards, the end of its reserve, and its ledger entry if cash moved."""
+        pool, instrument, cash = flow["pool"], flow["instrument"], flow["cash"]
+        if instrument is not None:
+            self._hold(pool, instrument, Holding(flow["lots_after"], flow["cost_after"]))
+        self.end_reserve(flow["instruction_id"])
+        fund = self.fund(pool)
+        total, wallet = fund.ledger + cash, flow["wallet_after"]
+        gap, entries = wallet - total, fund.entries + (cash != 0)
+        opened = fund.is_opened or flow["cause"] == FlowCause.OPENING
+        self.funds[pool] = replace(fund, wallet=wallet, ledger=total, gap=gap, entries=entries, is_opened=opened)
+        self.touched[pool] = None
+        if gap != fund.gap:
+            out.alarm("fund_ledger_differs", pool=pool, ledger=total, wallet=wallet)
+        if cash:
+            inventory_cost = self._cost_sum.get(pool, 0)
+            out.emit("fund-ledger", ledger.entry(flow, number=entries, inventory_cost=inventory_cost, value=self.value(pool)))
+
+    def _hold(self, pool: int, instrument: int, holding: Holding) -> None:
+        self._cost_sum[pool] = self._cost_sum.get(pool, 0) + holding.cost - self.holding(pool, instrument).cost
+        self.inventory[pool, instrument] = holding
+        self._holders.setdefault(instrument, {})[pool] = None
+        self.revalue(instrument)

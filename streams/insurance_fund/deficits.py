@@ -1,0 +1,223 @@
+"""Who pays what a flat group still owes: the fund as far as its value goes, then those who were deleveraged for it, then nobody yet.
+
+A deficit is decided when no instruction of its episode is open. What nobody can bear stays open and is covered as value returns.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from streams.domain.batch import Outputs
+from streams.domain.events import CauseKind, InstructionKind
+from streams.domain.ids import identity
+from streams.domain.instructions import OpenInstruction, OpenInstructions, instruction_row
+from streams.domain.instruments import Pool
+from streams.domain.money import capped_largest_remainder
+from streams.domain.resolution import Deleveraged, Episode, Group
+from streams.domain.state import Digested, StateTable
+from streams.insurance_fund.books import Books, Reserve
+
+
+@dataclass(frozen=True, slots=True)
+class Deficit:
+    """What a group owes and nobody has been told to pay; settlement units. `waits`: nothing is sent before the next mark."""
+
+    pool: int
+    partition: int
+    owed: int = 0
+    waits: bool = False
+    covers: int = 0  # attempts sent
+    socialised: int = 0
+
+
+class Payer(NamedTuple):
+    """One group that was deleveraged in a wave of the episode."""
+
+    episode: Episode
+    group: Group
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """The payer's executed notional at the wave's mark, and where its account lives."""
+
+    partition: int
+    notional: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a payer can still bear: the least equity its candidates rows stated, less what it was charged. `episodes`: how many name it."""
+
+    amount: int
+    episodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Who an open SOCIALISE is to be paid by, in case it is not executed."""
+
+    group: Group
+
+
+class Deficits:
+    """Deficits by episode, payers by (episode, group), what each payer can bear, and the open charges."""
+
+    def __init__(self, books: Books, instructions: OpenInstructions, is_open_elsewhere: Callable[[Episode], bool]) -> None:
+        self.books, self.instructions, self.is_open_elsewhere = books, instructions, is_open_elsewhere
+        self.table: StateTable[Episode, Deficit] = StateTable("fund_deficits", Episode, Deficit)
+        self.payers: StateTable[Payer, Weight] = StateTable("fund_payers", Payer, Weight)
+        self.rooms: StateTable[Group, Room] = StateTable("fund_rooms", Group, Room)
+        self.charges: StateTable[int, Charge] = StateTable("fund_charges", int, Charge)
+        self._clear()
+
+    def _clear(self) -> None:
+        # An open deficit is in `_ready` (looked at when the event ends), `_waiting` (for a mark), `_stuck` (nobody could bear it), or its
+        # episode has instructions open. Looking at a stuck one for nothing changes nothing, so these indexes need no place in a snapshot.
+        self._ready: dict[Episode, None] = {}
+        self._waiting: dict[Episode, None] = {}
+        self._stuck: dict[int, dict[Episode, None]] = {}
+        self._payers_of: dict[Episode, dict[Group, None]] = {}
+
+    @property
+    def parts(self) -> tuple[Digested, ...]:
+        """The tables."""
+        return self.table, self.payers, self.rooms, self.charges
+
+    def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
+        """Take over the tables of a snapshot."""
+        for part in self.parts:
+            part.from_arrow(tables[part.name])
+        self._clear()
+        for episode, deficit in self.table.items():
+            (self._waiting if deficit.waits else self._ready)[episode] = None
+        for payer in self.payers:
+            self._payers_of.setdefault(payer.episode, {})[payer.group] = None
+
+    def owe(self, episode: Episode, *, pool: int, partition: int, amount: int) -> None:
+        """The group owes this much more."""
+        deficit = self.table.get(episode) or Deficit(pool, partition)
+        self.table[episode] = replace(deficit, owed=deficit.owed + amount)
+        if not deficit.waits:
+            self._ready[episode] = None
+
+    def deleveraged(self, execution: Deleveraged) -> None:
+        """Somebody was deleveraged for the episode: a payer of what may remain."""
+        payer = Payer(execution.episode, execution.payer)
+        known, room = self.payers.get(payer), self.rooms.get(execution.payer)
+        self.payers[payer] = Weight(execution.partition, execution.notional + (0 if known is None else known.notional))
+        least = execution.equity if room is None else min(room.amount, execution.equity)
+        episodes = (0 if room is None else room.episodes) + (known is None)
+        self.rooms[execution.payer] = Room(max(0, least), episodes)
+        self._payers_of.setdefault(execution.episode, {})[execution.payer] = None
+
+    def instruction_ended(self, episode: Episode) -> None:
+        """An instruction of the episode, of whichever room, has all its results."""
+        deficit = self.table.get(episode)
+        if deficit is not None and deficit.owed and not deficit.waits:
+            self._ready[episode] = None
+
+    def ended(self, instruction_id: int, opened: OpenInstruction, episode: Episode) -> None:
+        """A COVER or SOCIALISE has its results; what was not moved is owed again and waits for the next mark."""
+        missing = max(0, opened.amount - opened.executed_amount)
+        charge = self.charges.pop(instruction_id)
+        room = None if charge is None else self.rooms.get(charge.group)
+        if missing and charge is not None and room is not None:
+            self.rooms[charge.group] = replace(room, amount=room.amount + missing)
+            self._ready.update(self._stuck.pop(opened.pool, {}))
+        deficit = self.table.get(episode)
+        if missing and deficit is not None:
+            self.table[episode] = replace(deficit, owed=deficit.owed + missing, waits=True)
+            self._ready.pop(episode, None)
+            self._waiting[episode] = None
+
+    def release(self) -> None:
+        """A mark has come."""
+        for episode in self._waiting:
+            self.table[episode] = replace(self.table[episode], waits=False)
+        self._ready.update(self._waiting)
+        self._waiting.clear()
+
+    def close(self, episode: Episode) -> None:
+        """The episode is over: it owes nothing, and nobody pays for it any more."""
+        deficit = self.table.pop(episode)
+        for known in (self._ready, self._waiting, *(() if deficit is None else (self._stuck.get(deficit.pool, {}),))):
+            known.pop(episode, None)
+        for group in sorted(self._payers_of.pop(episode, ())):
+            del self.payers[Payer(episode, group)]
+            room = self.rooms[group]
+            if room.episodes > 1:
+                self.rooms[group] = replace(room, episodes=room.episodes - 1)
+            else:
+                del self.rooms[group]
+
+    def decide(self, now_us: int, out: Outputs) -> None:
+        """At the end of an event: instruct what can be borne of the deficits that can be decided now."""
+        for pool in [p for p, stuck in self._stuck.items() if stuck and self.books.value(p) > 0]:
+            self._ready.update(self._stuck.pop(pool))
+        ready, self._ready = sorted(self._ready), {}
+        for episode in ready:
+            deficit = self.table[episode]
+            if not deficit.owed or deficit.waits or self.instructions.is_open_in(episode) or self.is_open_elsewhere(episode):
+                continue  # the last result of the episode, or the mark, brings it back
+            deficit = self._cover(episode, deficit, now_us, out)
+            deficit = self._socialise(episode, deficit, now_us, out)
+            if deficit.owed and not self.instructions.is_open_in(episode):
+                self._stuck.setdefault(deficit.pool, {})[episode] = None
+
+    def _cover(self, episode: Episode, deficit: Deficit, now_us: int, out: Outputs) -> Deficit:
+        amount = min(deficit.owed, max(0, self.books.value(deficit.pool)))
+        if not amount:
+            return deficit
+        deficit = replace(deficit, owed=deficit.owed - amount, covers=deficit.covers + 1)
+        self.table[episode] = deficit
+        pool = self.books.market.pools[deficit.pool]
+        fund = Group(episode.group.asset, pool.fund_account, 0, 0)
+        sent = _Payment(InstructionKind.COVER, deficit.covers, amount, fund, self.books.fund(deficit.pool).partition)
+        instruction_id = self._send(episode, deficit, pool, sent, now_us=now_us, out=out)
+        self.books.reserve(instruction_id, Reserve(deficit.pool, amount, None, 0))
+        return deficit
+
+    def _socialise(self, episode: Episode, deficit: Deficit, now_us: int, out: Outputs) -> Deficit:
+        """By notional at the wave's mark, ties by account; a payer bears no more than its room."""
+        groups = sorted(self._payers_of.get(episode, ()))
+        if not deficit.owed or not groups:
+            return deficit
+        weights = {n: self.payers[Payer(episode, group)].notional for n, group in enumerate(groups)}
+        shares = capped_largest_remainder(deficit.owed, weights, {n: self.rooms[group].amount for n, group in enumerate(groups)})
+        pool, of_account = self.books.market.pools[deficit.pool], dict[int, int]()
+        for n, group in enumerate(groups):
+            if not shares[n]:
+                continue
+            # Two groups of one account differ in the attempt, because the id of an instruction does not name the payer's group.
+            of_account[group.account] = of_account.get(group.account, 0) + 1
+            attempt = deficit.socialised + of_account[group.account]
+            sent = _Payment(InstructionKind.SOCIALISE, attempt, shares[n], group, self.payers[Payer(episode, group)].partition)
+            instruction_id = self._send(episode, deficit, pool, sent, now_us=now_us, out=out)
+            self.charges[instruction_id] = Charge(group)
+            self.rooms[group] = replace(self.rooms[group], amount=self.rooms[group].amount - shares[n])
+        socialised = deficit.socialised + max(of_account.values(), default=0)
+        deficit = replace(deficit, owed=deficit.owed - sum(shares.values()), socialised=socialised)
+        self.table[episode] = deficit
+        return deficit
+
+    def _send(self, episode: Episode, deficit: Deficit, pool: Pool, sent: "_Payment", *, now_us: int, out: Outputs) -> int:
+        instrument, side = episode.group.fields
+        payer_instrument, payer_side = sent.payer.fields
+        row = instruction_row(
+            kind=sent.kind, pool=pool, cause_kind=CauseKind.DEFICIT, cause_id=identity("deficit", episode.id), attempt=sent.attempt,
+            account=episode.group.account, partition=deficit.partition, now_us=now_us, instrument=instrument, position_side=side,
+            counter_account=sent.payer.account, counter_instrument=payer_instrument, counter_position_side=payer_side,
+            counter_partition=sent.partition, amount=sent.amount,
+        )  # fmt: skip
+        return self.instructions.send(out, row, episode)
+
+
+class _Payment(NamedTuple):
+    kind: InstructionKind
+    attempt: int
+    amount: int
+    payer: Group
+    partition: int | None

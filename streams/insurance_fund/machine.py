@@ -1,0 +1,177 @@
+"""The fund's machine: flows, results and insolvencies in; takeovers, unwinds, covers, socialised losses, states and ledger out.
+
+It decides how much of an insolvent position the fund takes over; what it refuses is handed back for a wave.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from streams.domain.batch import Outputs
+from streams.domain.events import CauseKind, FlowCause, InstructionKind, PositionSide
+from streams.domain.instructions import OpenInstruction, OpenInstructions, instruction_row
+from streams.domain.market import Market, MarkPrice
+from streams.domain.money import quote_part_floor
+from streams.domain.resolution import Deleveraged, Episode, Unplaced, episode_of
+from streams.domain.state import Digested, StateTable
+from streams.insurance_fund.books import Books, Reserve
+from streams.insurance_fund.deficits import Deficits
+from streams.insurance_fund.states import AdlStates
+from streams.insurance_fund.takeover import bearable_lots, lots_within_cap
+from streams.insurance_fund.unwinds import Unwinds
+
+
+class InsuranceFund:
+    """All pools' funds. `is_open_elsewhere` tells whether another room has instructions of an episode open."""
+
+    def __init__(self, market: Market, is_open_elsewhere: Callable[[Episode], bool]) -> None:
+        self.market = market
+        self.books = Books(market)
+        self.open = OpenInstructions("fund_open")
+        self.takeovers: StateTable[int, Unplaced] = StateTable("fund_takeovers", int, Unplaced)
+        self.states = AdlStates(self.books)
+        self.unwinds = Unwinds(self.books, self.open)
+        self.deficits = Deficits(self.books, self.open, is_open_elsewhere)
+
+    @property
+    def parts(self) -> tuple[Digested, ...]:
+        """The tables."""
+        return *self.books.parts, self.open.table, self.takeovers, self.states.table, self.unwinds.table, *self.deficits.parts
+
+    def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
+        """Take over the tables of a snapshot; the market is restored already."""
+        self.takeovers.from_arrow(tables[self.takeovers.name])
+        self.books.restore(tables)
+        self.open.restore(tables)
+        self.states.restore(tables)
+        self.unwinds.restore(tables)
+        self.deficits.restore(tables)
+
+    def parameters_changed(self, pool: int) -> None:
+        """The pool, or an instrument it insures, has new parameters."""
+        self.books.touched[pool] = None
+        for instrument in self.market.instruments_of(pool):
+            self.books.revalue(instrument)
+
+    def marked(self, instrument: int) -> None:
+        """A mark of the instrument was applied."""
+        self.books.revalue(instrument)
+        self.unwinds.release()
+        self.deficits.release()
+
+    def flow(self, row: Mapping[str, Any], out: Outputs) -> None:
+        """A movement of a fund's account."""
+        self.books.flow(row, out)
+        if row["cause"] == FlowCause.TAKEOVER:
+            self.unwinds.taken(row)
+
+    def insolvency(self, row: Mapping[str, Any], out: Outputs, now_us: int) -> Unplaced | None:
+        """A POSITION: take over what the fund can bear; the refused rest, if any."""
+        pool = self.market.pools[row["pool"]]
+        sign, lots, quote = (1 if row["lots"] > 0 else -1), abs(row["lots"]), row["bankruptcy_quote"]
+        position = Unplaced(
+            episode=episode_of(row, pool.asset), pool=pool.pool, partition=row["partition"], instrument=row["instrument"],
+            position_side=row["position_side"], sign=sign, lots=lots, quote=quote, since_us=now_us,
+        )  # fmt: skip
+        mark = self.market.marks.get(position.instrument) or MarkPrice(row["mark_ticks"], row["mark_sequence"], now_us)
+        taken = self._bearable(position, mark)
+        part = replace(position, lots=taken, quote=quote_part_floor(quote, taken, lots))
+        if taken:
+            self._take_over(part, mark, attempt=row["attempt"], now_us=now_us, out=out)
+        if taken == lots:
+            return None
+        reason = f"takeover of {lots - taken} of {lots} lots of account {row['account']} refused: their loss, or the net notional, is too large"
+        self.states.refuse(pool.pool, position.instrument, reason, now_us=now_us, out=out)
+        return replace(position, lots=lots - taken, quote=quote - part.quote)
+
+    def _bearable(self, position: Unplaced, mark: MarkPrice) -> int:
+        pool, instrument, sign = position.pool, position.instrument, position.sign
+        if self.states.is_adl(pool, instrument):
+            return 0
+        lot_value = self.market.instruments[instrument].value(1, mark.ticks)
+        most, cap = position.lots, self.market.pools[pool].net_notional_cap
+        if cap is not None:
+            most = lots_within_cap(
+                lots=position.lots, sign=sign, held_lots=self.books.holding(pool, instrument).lots + self.books.pending_lots(pool, instrument),
+                lot_value=lot_value, notional_elsewhere=self.books.notional_elsewhere(pool, instrument), cap=cap,
+            )  # fmt: skip
+        value = sign * position.lots * lot_value
+        return bearable_lots(lots=position.lots, quote=position.quote, value=value, most=most, fund_value=self.books.value(pool))
+
+    def _take_over(self, part: Unplaced, mark: MarkPrice, *, attempt: int, now_us: int, out: Outputs) -> None:
+        pool = self.market.pools[part.pool]
+        row = instruction_row(
+            kind=InstructionKind.TAKEOVER, pool=pool, cause_kind=CauseKind.EPISODE, cause_id=part.episode.id, attempt=attempt,
+            account=part.episode.group.account, partition=part.partition, now_us=now_us, instrument=part.instrument,
+            position_side=part.position_side, lots=-part.sign * part.lots, quote=-part.quote, counter_account=pool.fund_account,
+            counter_position_side=PositionSide.ONE_WAY, counter_partition=self.books.fund(part.pool).partition, mark=mark,
+        )  # fmt: skip
+        instruction_id = self.open.send(out, row, part.episode)
+        self.takeovers[instruction_id] = part
+        lots = part.sign * part.lots
+        loss = part.quote - self.market.instruments[part.instrument].value(lots, mark.ticks)
+        self.books.reserve(instruction_id, Reserve(part.pool, max(0, loss), part.instrument, lots))
+
+    def deficit(self, row: Mapping[str, Any]) -> None:
+        """A DEFICIT: the group owes this much more."""
+        episode = episode_of(row, self.market.pools[row["pool"]].asset)
+        self.deficits.owe(episode, pool=row["pool"], partition=row["partition"], amount=row["deficit"])
+
+    def close(self, episode: Episode) -> None:
+        """CLOSED: the episode is over."""
+        self.deficits.close(episode)
+        self.open.close(episode)
+
+    def deleveraged(self, execution: Deleveraged) -> None:
+        """Another room has deleveraged somebody for an episode."""
+        self.deficits.deleveraged(execution)
+
+    def instruction_ended(self, episode: Episode) -> None:
+        """Another room's instruction of an episode has all its results."""
+        self.deficits.instruction_ended(episode)
+
+    def see_party(self, row: Mapping[str, Any]) -> None:
+        """A result for a fund's account shows in which partition the exchange keeps it."""
+        for pool in self.market.pools_of_fund(row["account"]):
+            self.books.learn_partition(pool, row["partition_"])
+
+    def result(self, row: Mapping[str, Any], out: Outputs, now_us: int) -> Unplaced | None:
+        """One party's result; the shortfall of a takeover, if that is what it ends with."""
+        ended, instruction_id = self.open.result(row, out), row["instruction_id"]
+        if ended is None:
+            return None
+        if not ended.executed_lots and not ended.executed_amount:
+            self.books.end_reserve(instruction_id)
+        shortfall = None
+        match ended.kind:
+            case InstructionKind.TAKEOVER:
+                self.unwinds.takeover_ended(instruction_id, ended)
+                shortfall = self._shortfall(self.takeovers[instruction_id], ended)
+                del self.takeovers[instruction_id]
+                if shortfall is not None:
+                    reason = f"takeover of {shortfall.lots} lots of account {ended.account} not executed by the exchange"
+                    self.states.refuse(ended.pool, shortfall.instrument, reason, now_us=now_us, out=out)
+            case InstructionKind.UNWIND:
+                self.unwinds.ended(instruction_id, ended)
+            case _ if ended.episode is not None:
+                self.deficits.ended(instruction_id, ended, ended.episode)
+        if ended.episode is not None:
+            self.deficits.instruction_ended(ended.episode)
+        return None if ended.closed else shortfall
+
+    @staticmethod
+    def _shortfall(part: Unplaced, ended: OpenInstruction) -> Unplaced | None:
+        """What the exchange did not execute keeps the rest of the quote, so that the position still closes at its bankruptcy quote exactly."""
+        if ended.executed_lots >= part.lots:
+            return None
+        return replace(part, lots=part.lots - ended.executed_lots, quote=part.quote + ended.executed_quote)
+
+    def end_event(self, clock_us: int, now_us: int, out: Outputs) -> None:
+        """What follows from an event as a whole: unwinds, deficits, states, and what is overdue."""
+        self.unwinds.send(now_us, out)
+        self.deficits.decide(now_us, out)
+        if self.books.touched:
+            self.states.evaluate(now_us, out)
+        self.open.alarm_overdue(clock_us, out)

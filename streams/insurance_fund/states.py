@@ -1,0 +1,86 @@
+"""State of each (pool, instrument): NORMAL, or ADL from a refused takeover or a low fund value until the stop threshold.
+
+Start and stop thresholds differ, so that a value in between moves nothing. At most one transition per event; leaving is looked at before entering.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from streams.domain.batch import Outputs
+from streams.domain.events import AdlState
+from streams.domain.state import StateTable
+from streams.insurance_fund.books import Books, PoolInstrument
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The state in force."""
+
+    state: AdlState
+
+
+class AdlStates:
+    """States by (pool, instrument); NORMAL until said otherwise."""
+
+    def __init__(self, books: Books) -> None:
+        self.books = books
+        self.table: StateTable[PoolInstrument, Standing] = StateTable("fund_states", tuple[int, int], Standing)
+        self._in_adl: dict[int, dict[int, None]] = {}
+        self._moved: dict[PoolInstrument, None] = {}  # in the event under way
+
+    def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
+        """Take over the table of a snapshot."""
+        self.table.from_arrow(tables[self.table.name])
+        self._in_adl, self._moved = {}, {}
+        for (pool, instrument), standing in self.table.items():
+            if standing.state == AdlState.ADL:
+                self._in_adl.setdefault(pool, {})[instrument] = None
+
+    def is_adl(self, pool: int, instrument: int) -> bool:
+        """Whether takeovers there are refused."""
+        return instrument in self._in_adl.get(pool, ())
+
+    def refuse(self, pool: int, instrument: int, reason: str, *, now_us: int, out: Outputs) -> None:
+        """A takeover was refused, by the fund or by the exchange: that is entering ADL."""
+        if not self.is_adl(pool, instrument):
+            self.books.touched[pool] = None
+            self._move(pool, instrument, AdlState.ADL, threshold=None, reason=reason, now_us=now_us, out=out)
+
+    def evaluate(self, now_us: int, out: Outputs) -> None:
+        """At the end of an event: thresholds of the pools whose value may have changed, once their fund's opening balance is known."""
+        touched = sorted(self.books.touched)
+        self.books.touched.clear()
+        for pool in touched:
+            parameters = self.books.market.pools.get(pool)
+            if parameters is None or not self.books.fund(pool).is_opened:
+                continue
+            value, in_adl = self.books.value(pool), self._in_adl.get(pool, {})
+            if value >= parameters.adl_stop_value:
+                reason = f"the fund's value {value} is at or above the stop threshold {parameters.adl_stop_value}"
+                for instrument in sorted(i for i in in_adl if (pool, i) not in self._moved):
+                    self._move(pool, instrument, AdlState.NORMAL, threshold=parameters.adl_stop_value, reason=reason, now_us=now_us, out=out)
+            insured = self.books.market.instruments_of(pool)
+            if value <= parameters.adl_start_value and len(in_adl) < len(insured):
+                reason = f"the fund's value {value} is at or below the start threshold {parameters.adl_start_value}"
+                for instrument in sorted(i for i in insured if i not in in_adl and (pool, i) not in self._moved):
+                    self._move(pool, instrument, AdlState.ADL, threshold=parameters.adl_start_value, reason=reason, now_us=now_us, out=out)
+        for pool, _ in self._moved:  # what was held back by "one transition an event" is looked at in the next one
+            self.books.touched[pool] = None
+        self._moved.clear()
+
+    def _move(self, pool: int, instrument: int, state: AdlState, *, threshold: int | None, reason: str, now_us: int, out: Outputs) -> None:
+        self.table[pool, instrument] = Standing(state)
+        self._moved[pool, instrument] = None
+        if state == AdlState.ADL:
+            self._in_adl.setdefault(pool, {})[instrument] = None
+        else:
+            del self._in_adl[pool][instrument]
+        out.emit(
+            "pool-states",
+            {
+                "event_time_us": now_us, "pool": pool, "instrument": instrument, "state": state, "value": self.books.value(pool),
+                "wallet": self.books.fund(pool).wallet, "threshold": threshold, "reason": reason,
+            },
+        )  # fmt: skip

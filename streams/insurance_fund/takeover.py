@@ -1,0 +1,26 @@
+"""How many lots of an insolvent position the fund takes over: the most whose loss fits its value and whose notional fits the cap."""
+
+
+def lots_within_cap(*, lots: int, sign: int, held_lots: int, lot_value: int, notional_elsewhere: int, cap: int) -> int:
+    """The most lots of direction `sign` after which the fund's absolute inventory at mark fits the cap; settlement units.
+
+    A takeover that does not enlarge the inventory of its instrument always fits, so fitting is monotone: with k lots also any fewer.
+    Source: Binance, "Insurance Fund": the fund has a maximum net notional position; excess goes to counterparty liquidation.
+    """
+    limit = max((cap - notional_elsewhere) // lot_value, abs(held_lots))
+    return max(0, min(lots, limit - sign * held_lots))
+
+
+def bearable_lots(*, lots: int, quote: int, value: int, most: int, fund_value: int) -> int:
+    """The most of `lots`, up to `most`, whose loss fits the fund's value.
+
+    The loss of k lots is their quote less their value at mark, floor(quote x k / lots) - value x k / lots. Value divides exactly, so it is
+    floor(k x (quote - value) / lots): monotone in k. With a loss, k fits as long as k x loss < (fund value + 1) x lots; with a gain the largest k
+    is the best one, and if that does not fit none does.
+    """
+    loss = quote - value
+    if loss * most // lots <= fund_value:
+        return most
+    if loss <= 0 or fund_value < 0:
+        return 0
+    return ((fund_value + 1) * lots - 1) // loss

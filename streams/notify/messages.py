@@ -1,0 +1,97 @@
+"""Who is told what, how loudly and in which words. Pure: a decided row in, notification rows out; nothing here is ever an input of a machine."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from streams.domain.batch import Row
+from streams.domain.events import AdlState, InsolvencyKind, Severity
+
+READS = ("pool-states", "insolvencies")  # the streams that lead to notifications
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the row stood in the log: stream name, partition, offset. With it a reader finds the cause of a message."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """`account` None addresses the operator."""
+
+    account: int | None
+    severity: Severity
+    kind: str
+    text: str
+
+
+def notifications_for(stream: str, row: Row, source: Source) -> list[dict[str, Any]]:
+    """Rows of `notifications` that follow from one row of `pool-states` or `insolvencies`; none for rows that concern nobody.
+
+    Amounts in the texts are in settlement units of the pool's asset. The same row and source always give the same notifications.
+    """
+    match stream:
+        case "pool-states":
+            messages: Iterable[_Message] = _of_pool_state(row)
+        case "insolvencies":
+            messages = _of_insolvency(row)
+        case _:
+            messages = ()
+    return [
+        {
+            "event_time_us": row["event_time_us"],
+            "audience_account": message.account,
+            "severity": message.severity,
+            "kind": message.kind,
+            "pool": row["pool"],
+            "instrument": row["instrument"],
+            "text": message.text,
+            "source_topic": source.topic,
+            "source_partition": source.partition,
+            "source_offset": source.offset,
+        }
+        for message in messages
+    ]
+
+
+def _of_pool_state(row: Row) -> Iterable[_Message]:
+    where = f"instrument {row['instrument']} in pool {row['pool']}"
+    why = f" Reason: {row['reason']}." if row["reason"] else ""
+    fund = f"The fund's value is {row['value']:,}."
+    match row["state"]:
+        case AdlState.ADL:
+            text = f"Auto-deleveraging has started for {where}: the fund takes over no more positions there. {fund}{why}"
+            yield _Message(None, Severity.CRITICAL, "adl_entered", text)
+        case AdlState.NORMAL:
+            yield _Message(
+                None, Severity.INFO, "adl_left", f"Auto-deleveraging has ended for {where}: the fund takes over positions again. {fund}{why}"
+            )
+        case _:
+            pass
+
+
+def _of_insolvency(row: Row) -> Iterable[_Message]:
+    match row["kind"]:
+        case InsolvencyKind.POSITION:
+            size = f"{abs(row['lots']):,} lots {'long' if row['lots'] > 0 else 'short'} in instrument {row['instrument']}"
+            yield _Message(
+                None,
+                Severity.WARNING,
+                "position_insolvent",
+                f"A position of {size} has no margin left and was handed to pool {row['pool']} (episode {row['episode']}, attempt {row['attempt']}).",
+            )
+            yield _Message(
+                row["account"],
+                Severity.CRITICAL,
+                "position_taken",
+                f"The margin of your position of {size} is used up. It is being closed at the price at which nothing is left and nothing is owed.",
+            )
+        case InsolvencyKind.DEFICIT:
+            text = f"An account was closed out with a deficit of {row['deficit']:,}, which pool {row['pool']} must cover (episode {row['episode']})."
+            yield _Message(None, Severity.CRITICAL, "deficit_left", text)
+        case _:
+            pass

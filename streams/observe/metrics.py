@@ -1,0 +1,146 @@
+"""Every metric in one typed table, on a registry of its own. Labels are bounded (task, shard, pool, instrument, topic, reason): never an account."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from streams import __version__
+from streams.domain.batch import Outputs
+from streams.domain.events import AdlState, InstructionKind
+
+PREFIX = "backstop_"
+
+
+class Kind(Enum):
+    """What a metric is to Prometheus; counters carry `_total` in their exposed name."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: name without the prefix, kind, what it says, labels, and bucket bounds where it is a histogram."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+SHARD = ("task", "shard")
+
+TABLE: tuple[Metric, ...] = (
+    Metric("steps", Kind.COUNTER, "Steps committed.", SHARD),
+    Metric("events_processed", Kind.COUNTER, "Input records applied.", SHARD),
+    Metric("step_duration_seconds", Kind.HISTOGRAM, "Wall time of one step in the machine.", SHARD, SECONDS),
+    Metric("commit_duration_seconds", Kind.HISTOGRAM, "Wall time of the commit of one step.", SHARD, SECONDS),
+    Metric("gate_waiting_records", Kind.GAUGE, "Records that wait until every shard has said what belongs to their time.", SHARD),
+    Metric("consumer_lag_records", Kind.GAUGE, "Readable records that the shard has not taken.", SHARD),
+    Metric("event_age_seconds", Kind.GAUGE, "Wall clock less the event time the shard has reached.", SHARD),
+    Metric("dead_letters", Kind.COUNTER, "Records that could not be applied, by reason.", ("reason",)),
+    Metric("suspect_accounts", Kind.GAUGE, "Accounts that cannot be valued, as last published by the shard.", ("shard",)),
+    Metric("conservation_violations", Kind.COUNTER, "Times the sums over all shards were not zero. Alert on any.", ("asset",)),
+    Metric("insurance_fund_value", Kind.GAUGE, "Value of the fund at mark, less what is reserved; settlement units.", ("pool",)),
+    Metric("pool_in_adl", Kind.GAUGE, "1 while the instrument is in ADL in this pool, else 0.", ("pool", "instrument")),
+    Metric("insolvencies", Kind.COUNTER, "Insolvent positions handed to the pool.", ("pool",)),
+    Metric("liquidations", Kind.COUNTER, "Liquidation orders instructed.", ("instrument",)),
+    Metric("takeovers", Kind.COUNTER, "Takeovers by the fund instructed.", ("instrument",)),
+    Metric("adl_waves", Kind.COUNTER, "ADL waves opened.", ("instrument",)),
+    Metric("adl_executions", Kind.COUNTER, "Positions deleveraged.", ("instrument",)),
+    Metric("alarms", Kind.COUNTER, "Alarms raised by machines, by name.", ("task", "alarm")),
+    Metric("undecodable_records", Kind.COUNTER, "Records that a view could not decode; counted, logged and passed over.", ("topic",)),
+    Metric("notifications", Kind.COUNTER, "Notifications written.", ("severity",)),
+    Metric("build_info", Kind.GAUGE, "Constant 1; the version is a label.", ("version",)),
+)
+
+
+class Labelled(Protocol):
+    """The part of a prometheus-client metric that this project uses."""
+
+    def labels(self, *values: str) -> Any:
+        """The child of these label values."""
+
+
+class Metrics:
+    """All metrics of one process. A dedicated registry: two of them in one process do not collide, and no library adds to it."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._metrics: dict[str, Labelled] = {metric.name: self._register(metric) for metric in TABLE}
+        self._labels = {metric.name: metric.labels for metric in TABLE}
+        self.set("build_info", 1, version=__version__)
+
+    def _register(self, metric: Metric) -> Labelled:
+        name = PREFIX + metric.name
+        match metric.kind:
+            case Kind.COUNTER:
+                return Counter(name, metric.help, metric.labels, registry=self.registry)
+            case Kind.GAUGE:
+                return Gauge(name, metric.help, metric.labels, registry=self.registry)
+            case Kind.HISTOGRAM:
+                return Histogram(name, metric.help, metric.labels, buckets=metric.buckets, registry=self.registry)
+
+    def _child(self, name: str, labels: Mapping[str, object]) -> Any:
+        return self._metrics[name].labels(*(str(labels[label]) for label in self._labels[name]))
+
+    def add(self, name: str, amount: float = 1, **labels: object) -> None:
+        """Count up. Raises KeyError for a name or label that is not in the table."""
+        self._child(name, labels).inc(amount)
+
+    def set(self, name: str, value: float, **labels: object) -> None:
+        """Set a gauge."""
+        self._child(name, labels).set(value)
+
+    def observe(self, name: str, value: float, **labels: object) -> None:
+        """Add one observation to a histogram."""
+        self._child(name, labels).observe(value)
+
+    def value(self, name: str, **labels: object) -> float:
+        """What is exposed now for a counter or gauge; 0 before anything was said."""
+        exposed = PREFIX + name + ("_total" if isinstance(self._metrics[name], Counter) else "")
+        found = self.registry.get_sample_value(exposed, {key: str(value) for key, value in labels.items()})
+        return 0.0 if found is None else found
+
+    def serve(self, port: int) -> None:
+        """Expose on the loopback interface in a thread of its own."""
+        start_http_server(port, addr="127.0.0.1", registry=self.registry)
+
+
+def count_outputs(metrics: Metrics, outputs: Outputs) -> None:
+    """Count what one committed step said; its alarms are told apart from it."""
+    for stream, rows in outputs.rows.items():
+        for _, row in rows:
+            _count_row(metrics, stream, row)
+    for refusal in outputs.refusals:
+        metrics.add("dead_letters", reason=refusal.reason.name)
+
+
+def _count_row(metrics: Metrics, stream: str, row: Mapping[str, Any]) -> None:
+    match stream:
+        case "instructions":
+            name = {InstructionKind.LIQUIDATE: "liquidations", InstructionKind.TAKEOVER: "takeovers"}.get(row["kind"])
+            if name is not None:
+                metrics.add(name, instrument=row["instrument"])
+        case "adl-probes":
+            metrics.add("adl_waves", instrument=row["instrument"])
+        case "adl-executions":
+            if row["lots"]:  # an execution record with no lots says that the instruction was not carried out
+                metrics.add("adl_executions", instrument=row["instrument"])
+        case "insolvencies":
+            metrics.add("insolvencies", pool=row["pool"])
+        case "fund-ledger":
+            metrics.set("insurance_fund_value", row["value_after"], pool=row["pool"])
+        case "pool-states":
+            metrics.set("insurance_fund_value", row["value"], pool=row["pool"])
+            metrics.set("pool_in_adl", int(row["state"] == AdlState.ADL), pool=row["pool"], instrument=row["instrument"])
+        case "shard-totals":
+            metrics.set("suspect_accounts", row["suspects"], shard=row["shard"])
+        case _:
+            pass

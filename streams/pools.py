@@ -1,0 +1,181 @@
+"""The machine of the pools task: the insurance fund and the ADL waves, composed in one pass over the merged input.
+
+Rows of one time are one event: each is applied, then the event as a whole has its consequences: deficits, states, waves. The rooms do not know
+each other; what one decides and the other must hear goes through here, inside the same event.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+
+from streams.adl.machine import Adl
+from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
+from streams.domain.conservation import Conservation
+from streams.domain.events import DeadLetterReason, InsolvencyKind, InstructionKind
+from streams.domain.market import Market, MarkPrice, Refused
+from streams.domain.resolution import episode_of
+from streams.domain.state import Digested, combine, scalars_from_arrow, scalars_to_arrow
+from streams.insurance_fund.machine import InsuranceFund
+
+VERSION: Final = 1
+FUND_KINDS: Final = (InstructionKind.TAKEOVER, InstructionKind.UNWIND, InstructionKind.COVER, InstructionKind.SOCIALISE)
+
+
+class PoolsMachine:
+    """All pools of a deployment with this many accounts shards."""
+
+    def __init__(self, shard_count: int) -> None:
+        self.shard_count = shard_count
+        self.market = Market()
+        self.adl = Adl(self.market, shard_count)
+        self.fund = InsuranceFund(self.market, self.adl.is_open_in)
+        self.conservation = Conservation(shard_count)
+        self.now_us = 0
+
+    @property
+    def version(self) -> int:
+        """Version of these rules."""
+        return VERSION
+
+    @property
+    def clock_us(self) -> int:
+        """Running maximum of the marks' event time; microseconds."""
+        return self.market.clock_us
+
+    @property
+    def held(self) -> int:
+        """No result is held back here."""
+        return 0
+
+    def step(self, batch: Batch) -> Outputs:
+        """Apply the rows in order; where the time changes, and at the end of the batch, an event ends."""
+        out, before = Outputs(), None
+        for stream, start, stop in batch.runs:
+            if stream == UNDECODABLE:  # its dead letter is the engine's; it is no event
+                continue
+            rows = batch.rows[stream]
+            for index, time_us in enumerate(rows.time_us[start:stop].tolist(), start):
+                if before is not None and time_us != before:
+                    self._end_event(out)
+                before, self.now_us = time_us, max(self.now_us, time_us)
+                if stream == "marks":
+                    self._mark(rows, index, time_us, out)
+                else:
+                    self._apply(stream, index, rows.row(index), out)
+        if before is not None:
+            self._end_event(out)
+        return out
+
+    def _end_event(self, out: Outputs) -> None:
+        self.fund.end_event(self.clock_us, self.now_us, out)
+        self.adl.end_event(self.clock_us, self.now_us, out)
+
+    def _mark(self, rows: Rows, index: int, time_us: int, out: Outputs) -> None:
+        """Marks are most of the input: only their own columns are looked at."""
+        c = rows.columns
+        instrument, mark = int(c["instrument"][index]), MarkPrice(int(c["mark_ticks"][index]), int(c["sequence"][index]), time_us)
+        self.market.clock_us = max(self.market.clock_us, time_us)
+        applied = self.market.learn_mark(instrument, mark, int(c["grade"][index]))
+        if isinstance(applied, tuple):
+            out.refuse("marks", index, *applied)
+        elif applied:
+            self.fund.marked(instrument)
+            self.adl.marked()
+
+    def _apply(self, stream: str, index: int, row: dict[str, Any], out: Outputs) -> None:
+        refused: Refused | None = None
+        match stream:
+            case "instruments":
+                refused = self.market.learn_instrument(row)
+                self.fund.parameters_changed(row["pool"])
+            case "pools":
+                refused = self.market.learn_pool(row)
+                self.fund.parameters_changed(row["pool"])
+            case "fund-flows":
+                refused = self._unknown(row)
+                if refused is None:
+                    self.fund.flow(row, out)
+            case "instruction-results":
+                self._result(row, out)
+            case "insolvencies":
+                refused = self._insolvency(row, out)
+            case "adl-candidates":
+                self.adl.candidates(row, out, self.now_us)
+            case "shard-totals":
+                self.conservation.hear(row, out)
+        if refused is not None:
+            out.refuse(stream, index, *refused, row.get("account"))
+
+    def _unknown(self, row: Mapping[str, Any]) -> Refused | None:
+        """Why a row cannot be applied to its pool or instrument."""
+        if row["pool"] not in self.market.pools:
+            return DeadLetterReason.BAD_VALUE, f"pool {row['pool']} is unknown"
+        if row["instrument"] is not None and row["instrument"] not in self.market.instruments:
+            return DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is unknown"
+        return None
+
+    def _insolvency(self, row: Mapping[str, Any], out: Outputs) -> Refused | None:
+        refused = self._unknown(row)
+        if refused is not None:
+            return refused
+        match row["kind"]:
+            case InsolvencyKind.POSITION:
+                if not row["lots"] or row["instrument"] is None or row["position_side"] is None or row["mark_ticks"] is None:
+                    return DeadLetterReason.BAD_VALUE, "a POSITION names its instrument, leg, lots and mark"
+                unplaced = self.fund.insolvency(row, out, self.now_us)
+                if unplaced is not None:
+                    self.adl.request(unplaced, waits=False)
+            case InsolvencyKind.DEFICIT:
+                self.fund.deficit(row)
+            case InsolvencyKind.CLOSED:
+                episode = episode_of(row, self.market.pools[row["pool"]].asset)
+                self.fund.close(episode)
+                self.adl.close(episode)
+            case _:
+                return DeadLetterReason.UNKNOWN_SYMBOL, "an insolvency of unknown kind"
+        return None
+
+    def _result(self, row: Mapping[str, Any], out: Outputs) -> None:
+        """Route a result to the room that sent the instruction; those of the accounts task pass by here too."""
+        self.fund.see_party(row)
+        if row["kind"] == InstructionKind.ADL:
+            episode, execution = self.adl.result(row, out, self.now_us)
+            if execution is not None:
+                self.fund.deleveraged(execution)
+            if episode is not None:
+                self.fund.instruction_ended(episode)
+        elif row["kind"] in FUND_KINDS:
+            shortfall = self.fund.result(row, out, self.now_us)
+            if shortfall is not None:
+                self.adl.request(shortfall, waits=True)
+
+    @property
+    def _parts(self) -> tuple[Digested, ...]:
+        return *self.market.parts, *self.fund.parts, *self.adl.parts, *self.conservation.parts
+
+    @property
+    def _scalars(self) -> dict[str, int]:
+        return {
+            "version": VERSION, "shard_count": self.shard_count, "clock_us": self.clock_us, "now_us": self.now_us,
+            "wave_number": self.adl.wave_number,
+        }  # fmt: skip
+
+    def digest(self) -> bytes:
+        """16 bytes over the whole state."""
+        return combine(self._parts, self._scalars)
+
+    def snapshot(self) -> dict[str, pa.RecordBatch]:
+        """Every table, and the scalars."""
+        return {part.name: part.to_arrow() for part in self._parts} | {"scalars": scalars_to_arrow(self._scalars)}
+
+    def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
+        """Take over a snapshot of a machine of the same version and shard count."""
+        scalars = scalars_from_arrow(tables["scalars"])
+        if (scalars["version"], scalars["shard_count"]) != (VERSION, self.shard_count):
+            raise AssertionError(f"a snapshot of version {scalars['version']} with {scalars['shard_count']} shards does not fit this machine")
+        self.market.restore(tables)
+        self.market.clock_us, self.now_us = scalars["clock_us"], scalars["now_us"]
+        self.adl.restore(tables, scalars["wave_number"])
+        self.fund.restore(tables)
+        self.conservation.restore(tables)

@@ -1,0 +1,1 @@
+"""The accounts task's machine: positions, margin, detection, episodes, candidates, totals. Pure; one instance per shard."""

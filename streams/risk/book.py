@@ -1,0 +1,396 @@
+"""The book of one shard: accounts, solvency groups, positions, instruments, and the exact way to change them.
+
+A position is (lots, cost); a group is a wallet with the positions it carries. `Book.fill` is the exact path for every fill and the twin
+of the compiled one. Nothing here decides what a change means; that is episodes.py.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from streams.domain.events import DeadLetterReason, MarginMode
+from streams.domain.instruments import Instrument, Pool, Tier
+from streams.domain.money import MAX_ACCOUNT, MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET, div_ceil, quote_part_floor
+from streams.domain.state import StateTable
+from streams.risk import kernels as k
+from streams.risk.rebuild import rebuild_links, value_all
+from streams.risk.table import EMPTY, RowIndex, RowTable, find, touch, touch_all
+
+SUSPECT: Final = 1  # bits of accounts.flags
+OPENING: Final = 2
+GroupKey = tuple[int, int, int, int]  # (account, asset, instrument, side); instrument and side are 0 for the cross group
+PositionKey = tuple[int, int, int]  # (account, instrument, side)
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What a fill or update did to an account: change of the group's wallet, and the position afterwards."""
+
+    group: int
+    position: int
+    cash: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Net money from outside for one asset, and the part of it that is corrections to the exchange's balances."""
+
+    external: int
+    reconciliation: int
+
+
+Refused = tuple[DeadLetterReason, str]
+
+
+class Book:
+    """Tables, indexes and parameters of one shard."""
+
+    def __init__(self) -> None:
+        self.accounts = RowTable(
+            "accounts", ("account", "partition", "role", "flags", "fill_seq", "update_seq", "base_seq", "applied"),
+            ("first_group", "held", "slow"), salt=1,
+        )  # fmt: skip
+        self.groups = RowTable(
+            "groups", ("account_row", "asset", "instrument", "side", "wallet", "state", "in_episode"),
+            ("equity", "maintenance", "unpriced", "watched", "first_position", "next_group", "listed"), salt=2,
+        )  # fmt: skip
+        self.positions = RowTable(
+            "positions", ("group", "instrument_row", "side", "lots", "cost", "reserved"), ("value", "maintenance", "next_position"), salt=3
+        )
+        self.instruments = RowTable(
+            "instruments", ("instrument", "mark_ticks", "mark_sequence", "version"),
+            ("value_per_tick_lot", "asset", "max_lots", "tier_from", "tier_count", "warning_ppm"), salt=4,
+        )  # fmt: skip
+        self.parameters: StateTable[int, Instrument] = StateTable("instrument_parameters", int, Instrument)
+        self.pools: StateTable[int, Pool] = StateTable("pool_parameters", int, Pool)
+        self.flows: StateTable[int, Flow] = StateTable("flows", int, Flow)
+        self._account_index, self._group_index, self._position_index = RowIndex(), RowIndex(), RowIndex()
+        self._by_id: NDArray[np.int64] = np.full(1, EMPTY, np.int64)
+        self._tiers: NDArray[np.int64] = np.zeros((0, 3), np.int64)
+        self._holders: list[NDArray[np.int64]] = []
+        self._held_until = 0  # positions up to here are in `_holders`
+        self._crossed: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._tables: k.Tables | None = None
+        self._table_parts: tuple[Any, ...] = (None,) * 6
+
+    # -- what kernels see -------------------------------------------------------------------------------------------------------------
+
+    def tables(self, more: int = 4) -> k.Tables:
+        """The book for kernels, with room for `more` new accounts, groups (twice) and positions."""
+        self.accounts.reserve(more)
+        self.groups.reserve(2 * more)
+        self.positions.reserve(more)
+        self._account_index.reserve(len(self.accounts) + more)
+        self._group_index.reserve(len(self.groups) + 2 * more)
+        self._position_index.reserve(len(self.positions) + more)
+        parts = (self.accounts.t, self.groups.t, self.positions.t, self._account_index.i, self._group_index.i, self._position_index.i)
+        if self._tables is None or any(part is not known for part, known in zip(parts, self._table_parts, strict=True)):
+            self._table_parts = parts
+            self._tables = k.Tables(*parts[:3], self.instruments.t, *parts[3:], self._by_id, self._tiers)
+        return self._tables
+
+    # -- looking up -------------------------------------------------------------------------------------------------------------------
+
+    def account_row(self, account: int) -> int:
+        """Row of the account, or EMPTY."""
+        return int(find(self._account_index.i, account)) if 0 < account < MAX_ACCOUNT else EMPTY
+
+    def instrument_row(self, instrument: int) -> int:
+        """Row of the instrument, or EMPTY."""
+        return int(self._by_id[instrument]) if 0 < instrument < len(self._by_id) else EMPTY
+
+    def ensure_account(self, account: int, partition: int) -> int:
+        """Row of the account, made if it is new."""
+        return int(k.add_account(self.tables(), account, partition))
+
+    def ensure_group(self, account_row: int, asset: int, instrument: int = 0, side: int = 0) -> int:
+        """Row of the group, made if it is new."""
+        return int(k.add_group(self.tables(), account_row, asset, instrument, side))
+
+    def group_row(self, key: GroupKey) -> int:
+        """Row of the group, or EMPTY."""
+        account_row = self.account_row(key[0])
+        if account_row == EMPTY:
+            return EMPTY
+        packed = k.isolated_key(account_row, key[2], key[3]) if key[2] else k.cross_key(account_row, key[1])
+        return int(find(self._group_index.i, packed))
+
+    def position_row(self, key: PositionKey) -> int:
+        """Row of the position, or EMPTY."""
+        account_row = self.account_row(key[0])
+        return EMPTY if account_row == EMPTY else int(find(self._position_index.i, k.position_key(account_row, key[1], key[2])))
+
+    def account_id(self, account_row: int) -> int:
+        """Id of the account."""
+        return int(self.accounts.rows["account"][account_row])
+
+    def group_key(self, group: int) -> GroupKey:
+        """Key of the group."""
+        g = self.groups.rows[group]
+        return self.account_id(int(g["account_row"])), int(g["asset"]), int(g["instrument"]), int(g["side"])
+
+    def position_key(self, position: int) -> PositionKey:
+        """Key of the position."""
+        p = self.positions.rows[position]
+        account_row = int(self.groups.rows["account_row"][p["group"]])
+        return self.account_id(account_row), int(self.instruments.rows["instrument"][p["instrument_row"]]), int(p["side"])
+
+    def held(self, group: int) -> list[int]:
+        """Rows of the positions of the group that are not flat, in position-key order."""
+        rows, row = [], int(self.groups.rows["first_position"][group])
+        while row != EMPTY:
+            if self.positions.rows["lots"][row] != 0:
+                rows.append(row)
+            row = int(self.positions.rows["next_position"][row])
+        return sorted(rows, key=self.position_key)
+
+    def groups_of(self, account_row: int) -> Iterator[int]:
+        """Rows of the account's groups."""
+        row = int(self.accounts.rows["first_group"][account_row])
+        while row != EMPTY:
+            yield row
+            row = int(self.groups.rows["next_group"][row])
+
+    def parameters_at(self, position: int) -> Instrument:
+        """Parameters of the position's instrument."""
+        return self.parameters[int(self.instruments.rows["instrument"][self.positions.rows["instrument_row"][position]])]
+
+    def mark_of(self, instrument: int) -> tuple[int, int]:
+        """(mark, sequence) of an instrument; (0, 0) before the first."""
+        row = self.instruments.rows[self.instrument_row(instrument)]
+        return int(row["mark_ticks"]), int(row["mark_sequence"])
+
+    def measure(self, group: int) -> tuple[int, dict[int, int], dict[int, int]]:
+        """(equity, {position row: signed value}, {position row: maintenance}) of a group, exact, from kept figures only."""
+        values: dict[int, int] = {}
+        maintenance: dict[int, int] = {}
+        equity = int(self.groups.rows["wallet"][group])
+        for row in self.held(group):
+            instrument = self.parameters_at(row)
+            values[row] = instrument.value(int(self.positions.rows["lots"][row]), self.mark_of(instrument.instrument)[0])
+            maintenance[row] = instrument.maintenance(values[row])
+            equity += values[row] - int(self.positions.rows["cost"][row])
+        return equity, values, maintenance
+
+    def holders(self, instrument_row: int) -> NDArray[np.int64]:
+        """Rows of all positions ever opened in the instrument, in order of opening."""
+        count = len(self.positions)
+        if self._held_until < count:
+            fresh = self.positions.rows["instrument_row"][self._held_until : count]
+            for row in np.unique(fresh):
+                added = np.flatnonzero(fresh == row) + self._held_until
+                self._holders[row] = np.concatenate([self._holders[row], added])
+            self._held_until = count
+        return self._holders[instrument_row]
+
+    # -- parameters -------------------------------------------------------------------------------------------------------------------
+
+    def set_instrument(self, instrument: Instrument) -> Refused | None:
+        """Take over a version of an instrument's parameters; its positions are revalued."""
+        known = self.parameters.get(instrument.instrument)
+        if known is not None and instrument.version <= known.version:
+            return None  # seen before
+        if known is not None and (known.value_per_tick_lot, known.asset) != (instrument.value_per_tick_lot, instrument.asset):
+            return DeadLetterReason.BAD_VALUE, "value_per_tick_lot and asset of an instrument never change"
+        self.parameters[instrument.instrument] = instrument
+        if known is None:
+            self.instruments.reserve(1)
+            row = len(self.instruments)
+            self.instruments.t.counts[0] += 1
+            self.instruments.rows["instrument"][row] = instrument.instrument
+        self._load_parameters()
+        return None
+
+    def set_pool(self, pool: Pool) -> None:
+        """Take over a version of a pool's parameters."""
+        known = self.pools.get(pool.pool)
+        if known is None or pool.version > known.version:
+            self.pools[pool.pool] = pool
+            self._load_parameters()
+
+    def _load_parameters(self) -> None:
+        """Bring instrument parameters into the form kernels read, and revalue everything."""
+        tiers: list[Tier] = []
+        rows = self.instruments.rows
+        self._by_id = np.full(max((int(i) for i in rows["instrument"]), default=0) + 1, EMPTY, np.int64)
+        for row in range(len(self.instruments)):
+            p = self.parameters[int(rows["instrument"][row])]
+            pool = self.pools.get(p.pool)
+            self._by_id[p.instrument] = row
+            rows["version"][row], rows["value_per_tick_lot"][row], rows["asset"][row], rows["max_lots"][row] = (
+                p.version,
+                p.value_per_tick_lot,
+                p.asset,
+                p.max_lots,
+            )
+            rows["tier_from"][row], rows["tier_count"][row] = len(tiers), len(p.tiers)
+            rows["warning_ppm"][row] = pool.warning_ratio_ppm if pool else 0
+            tiers += p.tiers
+        self._tiers = np.array([(t.floor, t.rate_ppm, t.maintenance_amount) for t in tiers], np.int64).reshape(-1, 3)
+        while len(self._holders) < len(self.instruments):
+            self._holders.append(np.zeros(0, np.int64))
+        touch_all(self.instruments.t)
+        self._tables = None
+        value_all(self.tables())
+
+    def pool_of(self, instrument: int) -> Pool | None:
+        """Pool that insures the instrument, if its parameters are known."""
+        return self.pools.get(self.parameters[instrument].pool)
+
+    def apply_mark(self, instrument_row: int, mark_ticks: int, sequence: int) -> list[int]:
+        """Revalue at a mark; the groups whose state class changed, by group key."""
+        holders = self.holders(instrument_row)
+        if len(self._crossed) < len(holders):
+            self._crossed = np.zeros(2 * len(holders), np.int64)
+        count = k.apply_mark(self.tables(), holders, instrument_row, mark_ticks, self._crossed)
+        self.instruments.rows["mark_sequence"][instrument_row] = sequence
+        touch(self.instruments.t, instrument_row)
+        return sorted((int(row) for row in self._crossed[:count]), key=self.group_key)
+
+    # -- changing accounts ------------------------------------------------------------------------------------------------------------
+
+    def set_role(self, account_row: int, role: int) -> None:
+        """Give the account a role."""
+        self.accounts.rows["role"][account_row] = role
+        self.watch(account_row)
+
+    def set_flag(self, account_row: int, flag: int, *, on: bool) -> None:
+        """Set or clear SUSPECT or OPENING."""
+        flags = int(self.accounts.rows["flags"][account_row])
+        self.accounts.rows["flags"][account_row] = flags | flag if on else flags & ~flag
+        self.watch(account_row)
+
+    def hold(self, account_row: int, change: int) -> None:
+        """Count instruction results that wait for fills of the account; while there are any, its fills take the exact path."""
+        self.accounts.rows["held"][account_row] += change
+        self.watch(account_row)
+
+    def watch(self, account_row: int) -> None:
+        """Recompute what follows from role, flags and held results."""
+        is_watched = bool(k.is_watched(self.tables(), account_row))
+        self.accounts.rows["slow"][account_row] = not is_watched or self.accounts.rows["held"][account_row] != 0
+        for group in self.groups_of(account_row):
+            self.groups.rows["watched"][group] = is_watched
+        touch(self.accounts.t, account_row)
+
+    def move_wallet(self, group: int, amount: int) -> None:
+        """Change the wallet of a group."""
+        k.move_wallet(self.tables(), group, amount)
+
+    def set_reserved(self, position: int, lots: int) -> None:
+        """Set how many absolute lots of the position are reserved."""
+        self.positions.rows["reserved"][position] = lots
+        touch(self.positions.t, position)
+
+    def set_state(self, group: int, *, state: int | None = None, in_episode: bool | None = None) -> None:
+        """Set the state of a group, and whether it is in an episode."""
+        if state is not None:
+            self.groups.rows["state"][group] = state
+        if in_episode is not None:
+            self.groups.rows["in_episode"][group] = in_episode
+        touch(self.groups.t, group)
+
+    def add_flow(self, asset: int, external: int, reconciliation: int = 0) -> None:
+        """Book money from outside."""
+        known = self.flows.get(asset) or Flow(0, 0)
+        self.flows[asset] = Flow(known.external + external, known.reconciliation + reconciliation)
+
+    def place(self, account_row: int, instrument: int, side: int, mode: int) -> int | Refused:
+        """Row of the position, in the group that this margin mode asks for; the mode changes only while the position is flat."""
+        instrument_row = self.instrument_row(instrument)
+        asset = int(self.instruments.rows["asset"][instrument_row])
+        isolated = mode == MarginMode.ISOLATED
+        group = self.ensure_group(account_row, asset, instrument if isolated else 0, side if isolated else 0)
+        if len(self.held(group)) >= MAX_GROUP_POSITIONS:
+            return DeadLetterReason.OUT_OF_BOUNDS, f"more than {MAX_GROUP_POSITIONS} positions in one group"
+        row = int(k.add_position(self.tables(), account_row, instrument_row, side, group))
+        if int(self.positions.rows["group"][row]) != group:
+            if self.positions.rows["lots"][row] != 0:
+                return DeadLetterReason.BAD_VALUE, "the margin mode of a position changes only while it is flat"
+            self._relink(row, group)
+        return row
+
+    def _relink(self, position: int, group: int) -> None:
+        p, g = self.positions.rows, self.groups.rows
+        old = int(p["group"][position])
+        chain = [row for row in self._chain(old) if row != position]
+        g["first_position"][old] = chain[0] if chain else EMPTY
+        for row, follower in zip(chain, [*chain, EMPTY][1:], strict=True):
+            p["next_position"][row] = follower
+        p["group"][position] = group
+        k.link_position(self.tables(), position)
+        touch(self.positions.t, position)
+
+    def _chain(self, group: int) -> Iterator[int]:
+        row = int(self.groups.rows["first_position"][group])
+        while row != EMPTY:
+            yield row
+            row = int(self.positions.rows["next_position"][row])
+
+    def fill(self, account_row: int, row: Mapping[str, Any]) -> Booked | Refused:
+        """Apply one fill exactly: margin moved first, then close what is opposite (cost released towards +infinity), then open the rest."""
+        position = self.place(account_row, row["instrument"], row["position_side"], row["margin_mode"])
+        if not isinstance(position, int):
+            return position
+        group = int(self.positions.rows["group"][position])
+        lots, cost = int(self.positions.rows["lots"][position]), int(self.positions.rows["cost"][position])
+        cash, lots_after, cost_after = fill_effect(lots, cost, row["lots"], row["quote"])
+        asset = int(self.groups.rows["asset"][group])
+        isolated = bool(self.groups.rows["instrument"][group])
+        moved = row["margin_moved"] if isolated else 0
+        if abs(lots_after) > self.parameters[row["instrument"]].max_lots or abs(cost_after) > MAX_VALUE:
+            return DeadLetterReason.OUT_OF_BOUNDS, "position after the fill is out of bounds"
+        if abs(int(self.groups.rows["wallet"][group]) + moved + cash) > MAX_WALLET:
+            return DeadLetterReason.OUT_OF_BOUNDS, "wallet after the fill is out of bounds"
+        if moved:
+            self.move_wallet(self.ensure_group(account_row, asset), -moved)
+            self.move_wallet(group, moved)
+        if cash:
+            self.move_wallet(group, cash)
+        k.set_position(self.tables(), position, lots_after, cost_after)
+        return Booked(group, position, cash)
+
+    def put_position(self, position: int, lots: int, cost: int) -> None:
+        """Set a position outright (SNAPSHOT)."""
+        k.set_position(self.tables(), position, lots, cost)
+
+    # -- snapshots --------------------------------------------------------------------------------------------------------------------
+
+    def parts(self) -> list[RowTable | StateTable[int, Any]]:
+        """Everything that is state."""
+        return [self.accounts, self.groups, self.positions, self.instruments, self.parameters, self.pools, self.flows]
+
+    def restore(self, tables: Mapping[str, pa.RecordBatch], held: Mapping[int, int]) -> None:
+        """Take over a snapshot; `held` counts waiting instruction results by account. Links, indexes and values are derived again."""
+        for part in self.parts():
+            part.from_arrow(tables[part.name])
+        for index in (self._account_index, self._group_index, self._position_index):
+            index.clear()
+        self._holders, self._held_until = [], 0
+        self._load_parameters()
+        rebuild_links(self.tables())
+        for row in range(len(self.accounts)):
+            self.accounts.rows["held"][row] = held.get(self.account_id(row), 0)
+            self.watch(row)
+
+
+def fill_effect(lots: int, cost: int, change: int, quote: int) -> tuple[int, int, int]:
+    """(cash into the wallet, lots after, cost after) of a fill of signed `change` lots at signed `quote` on a position.
+
+    A closing fill releases cost x part, rounded towards +infinity (against the account), and the released cost meets the quote in the wallet.
+    A fill through zero closes with its first lots, then opens with the rest; the quote is parted by lots, rounded down.
+    """
+    if lots == 0 or (lots > 0) == (change > 0):
+        return 0, lots + change, cost + quote
+    closing = min(abs(lots), abs(change))
+    closing_quote = quote_part_floor(quote, closing, abs(change))
+    released = div_ceil(cost * closing, abs(lots))
+    opened = abs(change) - closing
+    cash = -closing_quote - released
+    if opened:
+        return cash, (opened if change > 0 else -opened), quote - closing_quote
+    return cash, lots + (closing if change > 0 else -closing), cost - released

@@ -1,0 +1,366 @@
+"""The accounts task's machine: one shard's rows in, states, instructions, insolvencies, fund flows, candidates and totals out.
+
+Plain trades run through the compiled path; every other row, one by one, through the exact one. What is decided where: book.py (how a book
+changes), updates.py (account updates), episodes.py (the ladder), candidates.py (probes), results.py (outcomes), totals.py (sums).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
+from streams.domain.events import DeadLetterReason, FillKind, Grade, GroupState, MarginMode, PositionSide, UpdateKind
+from streams.domain.instruments import Instrument, Pool, parse_instrument, parse_pool
+from streams.domain.money import MAX_ACCOUNT, MAX_LOTS, MAX_VALUE
+from streams.domain.state import StateTable, combine, scalars_from_arrow, scalars_to_arrow
+from streams.risk import fund_flows
+from streams.risk import kernels as k
+from streams.risk.book import OPENING, SUSPECT, Book, Booked, Refused
+from streams.risk.candidates import answer_probe
+from streams.risk.episodes import Episodes
+from streams.risk.reservations import Reservations
+from streams.risk.results import Results
+from streams.risk.table import EMPTY, touch
+from streams.risk.totals import emit_totals
+from streams.risk.updates import Updates
+
+VERSION: Final = 1
+_EXCHANGE: Final = ("fills", "account-updates", "instruction-results", "marks")  # streams whose consumption stands in shard-totals
+_FILL_COLUMNS: Final = k.FillColumns._fields[:-1]
+FrozenRow = dict[str, int | None]
+
+
+class RiskMachine:
+    """See engine/machine.py for the contract. `shard` is this machine's number among `shard_count`."""
+
+    def __init__(self, shard: int, shard_count: int) -> None:
+        assert 0 <= shard < shard_count
+        self._shard = shard
+        self.book = Book()
+        self.reservations = Reservations(self.book)
+        self.episodes = Episodes(self.book, self.reservations)
+        self.updates = Updates(self.book)
+        self.results = Results(self.book)
+        self._waiting: StateTable[tuple[int, int, int], FrozenRow] = StateTable("waiting_rows", tuple[int, int, int], FrozenRow)
+        self._probes: StateTable[int, dict[str, Any]] = StateTable("waiting_probes", int, dict[str, Any])
+        self._consumed: StateTable[tuple[str, int], int] = StateTable("consumed", tuple[str, int], int)
+        self._clock_us = 0
+        self._second = 0
+
+    # -- contract ---------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """Version of the rules."""
+        return VERSION
+
+    @property
+    def clock_us(self) -> int:
+        """Running maximum of marks' event time."""
+        return self._clock_us
+
+    @property
+    def held(self) -> int:
+        """Instruction results that wait for their fills."""
+        return len(self.results.waiting)
+
+    def step(self, batch: Batch) -> Outputs:
+        """Apply the rows in order."""
+        out = Outputs()
+        handlers = {
+            UNDECODABLE: self._undecodable, "instruments": self._instrument, "pools": self._pool, "account-updates": self._update,
+            "fills": self._fill, "instruction-results": self._result, "adl-decisions": self._decision, "marks": self._mark, "adl-probes": self._probe,
+        }  # fmt: skip
+        for stream, start, stop in batch.runs:
+            rows = batch.rows[stream]
+            if stream == "fills":
+                self._fills(rows, start, stop, out)
+            else:
+                handle = handlers[stream]
+                for index in range(start, stop):
+                    handle(rows.row(index), index, out)
+            if stream in _EXCHANGE and stream != "marks":
+                self._consume(rows, start, stop)
+        return out
+
+    def digest(self) -> bytes:
+        """16 bytes over everything."""
+        return combine(self._parts(), self._scalars())
+
+    def snapshot(self) -> dict[str, pa.RecordBatch]:
+        """Everything, as Arrow tables."""
+        return {"scalars": scalars_to_arrow(self._scalars()), **{part.name: part.to_arrow() for part in self._parts()}}
+
+    def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
+        """Take over a snapshot."""
+        scalars = scalars_from_arrow(tables["scalars"])
+        self._clock_us, self._second = scalars["clock_us"], scalars["second"]
+        for part in self._own_parts():
+            part.from_arrow(tables[part.name])
+        self.book.restore(tables, self.results.waiting_by_account())
+        self.reservations.reindex()
+
+    def _own_parts(self) -> list[StateTable[Any, Any]]:
+        return [
+            self.reservations.lots, self.episodes.table, self.episodes.awaited, self.updates.claims, self.updates.opening, self.results.waiting,
+            self.results.executed, self._waiting, self._probes, self._consumed,
+        ]  # fmt: skip
+
+    def _parts(self) -> list[Any]:
+        return [*self.book.parts(), *self._own_parts()]
+
+    def _scalars(self) -> dict[str, int]:
+        return {"version": VERSION, "shard": self._shard, "clock_us": self._clock_us, "second": self._second}
+
+    # -- what cannot be applied -------------------------------------------------------------------------------------------------------
+
+    def _suspect(self, account: int, partition: int, time_us: int, out: Outputs) -> None:
+        """The account can no longer be trusted: no instructions, not eligible, until a SNAPSHOT heals it."""
+        row = self.book.ensure_account(account, partition)
+        if not int(self.book.accounts.rows["flags"][row]) & SUSPECT:
+            self.book.set_flag(row, SUSPECT, on=True)
+            self._say_account(account, GroupState.SUSPECT, time_us, out)
+            out.alarm("account_suspect", account=account)
+
+    def _say_account(self, account: int, state: GroupState, time_us: int, out: Outputs) -> None:
+        row = {"event_time_us": time_us, "account": account, "asset": 0, "state": state, "episode": 0, "equity": 0, "maintenance": 0}
+        out.emit("account-states", row, self.episodes.partition_of(account))
+
+    def _refuse(self, stream: str, index: int | None, row: dict[str, Any], refused: Refused, out: Outputs) -> None:
+        """Refuse a row of an account. A row that waited (index None) is no longer in the batch: its dead letter refers to the log."""
+        account = row["account"] if 0 < row["account"] < MAX_ACCOUNT else None
+        if index is not None:
+            out.refuse(stream, index, refused[0], refused[1], account)
+        else:
+            self._dead_letter(stream, row, refused, out)
+        if account is not None:
+            self._suspect(account, row["partition_"], row["time_us"], out)
+
+    def _dead_letter(self, stream: str, row: dict[str, Any], refused: Refused, out: Outputs) -> None:
+        out.emit("dead-letters", {
+            "event_time_us": row["time_us"], "source_topic": stream, "source_partition": row["partition_"], "source_offset": row["offset_"],
+            "reason": refused[0], "detail": refused[1], "account": row["account"], "task": "accounts", "shard": self._shard, "key": b"", "value": b"",
+            "value_length": 0,
+        })  # fmt: skip
+
+    def _undecodable(self, row: dict[str, Any], _index: int, out: Outputs) -> None:
+        if row["account"] is not None and 0 < row["account"] < MAX_ACCOUNT:
+            self._suspect(row["account"], row["partition_"], row["time_us"], out)
+
+    def _consume(self, rows: Rows, start: int, stop: int) -> None:
+        partitions = rows.partition[start:stop]
+        for partition in np.unique(partitions):
+            last = int(rows.offset[start:stop][partitions == partition].max())
+            self._consumed[rows.stream, int(partition)] = last + 1
+
+    # -- parameters -------------------------------------------------------------------------------------------------------------------
+
+    def _instrument(self, row: dict[str, Any], index: int, out: Outputs) -> None:
+        parsed = parse_instrument(row)
+        refused = self.book.set_instrument(parsed) if isinstance(parsed, Instrument) else parsed
+        if refused:
+            out.refuse("instruments", index, *refused)
+
+    def _pool(self, row: dict[str, Any], index: int, out: Outputs) -> None:
+        parsed = parse_pool(row)
+        if isinstance(parsed, Pool):
+            self.book.set_pool(parsed)
+        else:
+            out.refuse("pools", index, *parsed)
+
+    # -- accounts ---------------------------------------------------------------------------------------------------------------------
+
+    def _admit(self, stream: str, row: dict[str, Any], seq_field: str) -> int:
+        """Row of the account if this row of its sequence is new and can be applied now, else EMPTY (a duplicate, or it waits)."""
+        account_row = self.book.ensure_account(row["account"], row["partition_"])
+        a = self.book.accounts.rows
+        if int(a["flags"][account_row]) & OPENING:
+            self._waiting[row["account"], row["account_seq"], int(stream == "fills")] = row
+            return EMPTY
+        if row["account_seq"] <= int(a[seq_field][account_row]):
+            return EMPTY
+        k.begin_sequence(self.book.tables(), account_row, row["account_seq"])
+        a[seq_field][account_row] = row["account_seq"]
+        a["applied"][account_row] += 1
+        touch(self.book.accounts.t, account_row)
+        return account_row
+
+    def _fills(self, rows: Rows, start: int, stop: int, out: Outputs) -> None:
+        """Plain trades compiled, the rest one by one."""
+        columns = k.FillColumns._make([*(np.asarray(rows.columns[name]) for name in _FILL_COLUMNS), rows.partition])
+        while start < stop:
+            start, duplicates = k.apply_fills(self.book.tables(stop - start + 4), columns, start, stop)
+            if duplicates:
+                out.alarm("duplicates_ignored", stream="fills", count=int(duplicates))
+            if start < stop:
+                self._fill(rows.row(start), start, out)
+                start += 1
+
+    def _fill_refusal(self, row: dict[str, Any]) -> Refused | None:
+        if not 0 < row["account"] < MAX_ACCOUNT:
+            return DeadLetterReason.OUT_OF_BOUNDS, f"account outside 1..{MAX_ACCOUNT - 1}"
+        if self.book.instrument_row(row["instrument"]) == EMPTY:
+            return DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is not known"
+        if row["position_side"] == PositionSide.UNKNOWN or row["margin_mode"] == MarginMode.UNKNOWN or row["kind"] == FillKind.UNKNOWN:
+            return DeadLetterReason.UNKNOWN_SYMBOL, "position_side, margin_mode or kind is UNKNOWN"
+        if not 0 < abs(row["lots"]) <= MAX_LOTS or abs(row["quote"]) > MAX_VALUE or abs(row["margin_moved"]) > MAX_VALUE:
+            return DeadLetterReason.OUT_OF_BOUNDS, "lots, quote or margin_moved out of bounds"
+        return None
+
+    def _fill(self, row: dict[str, Any], index: int | None, out: Outputs) -> None:
+        refused = self._fill_refusal(row)
+        if refused:
+            self._refuse("fills", index, row, refused, out)
+            return
+        account_row = self._admit("fills", row, "fill_seq")
+        if account_row == EMPTY:
+            return
+        key = (row["account"], row["instrument"], row["position_side"])
+        known = self.book.position_row(key)
+        before = int(self.book.positions.rows["lots"][known]) if known != EMPTY else 0
+        booked = self.book.fill(account_row, row)
+        if not isinstance(booked, Booked):
+            self._refuse("fills", index, row, booked, out)
+            return
+        closed = min(abs(before), abs(row["lots"])) if before * row["lots"] < 0 else 0
+        self.reservations.filled(key, closed, row["kind"], row["instruction_id"])
+        if row["instruction_id"] is not None and row["leg"] == 0:
+            self.results.note(row["instruction_id"], row["account"], lots=abs(row["lots"]))
+        pool = fund_flows.fund_pool(self.book, row["account"])
+        if pool is not None:
+            fund_flows.fill_flow(self.book, pool, row, booked.cash, out)
+        self.episodes.touched(booked.group, row["time_us"], out)
+        self._release_results(row["account"], out)
+
+    def _update(self, row: dict[str, Any], index: int | None, out: Outputs) -> None:
+        refused = self.updates.refusal(row) if 0 < row["account"] < MAX_ACCOUNT else (DeadLetterReason.OUT_OF_BOUNDS, "account out of bounds")
+        if refused:
+            self._refuse("account-updates", index, row, refused, out)
+        elif row["kind"] == UpdateKind.SNAPSHOT:
+            self._snapshot_part(row, out)
+        elif (account_row := self._admit("account-updates", row, "update_seq")) != EMPTY:
+            self._apply_update(account_row, row, out)
+
+    def _apply_update(self, account_row: int, row: dict[str, Any], out: Outputs) -> None:
+        group = self.updates.apply(account_row, row, out)
+        if row["instruction_id"] is not None and group != EMPTY:
+            self.results.note(row["instruction_id"], row["account"], amount=abs(row["amount"]))
+        pool = fund_flows.fund_pool(self.book, row["account"])
+        if pool is not None and group != EMPTY:
+            fund_flows.update_flow(self.book, pool, row, out)
+        if group != EMPTY:
+            if row["kind"] in (UpdateKind.COVER, UpdateKind.SOCIALISED):
+                self.episodes.paid(group, row["amount"])
+            self.episodes.touched(group, row["time_us"], out)
+        self._release_results(row["account"], out)
+
+    def _snapshot_part(self, row: dict[str, Any], out: Outputs) -> None:
+        account_row = self.book.ensure_account(row["account"], row["partition_"])
+        if row["account_seq"] <= int(self.book.accounts.rows["update_seq"][account_row]):
+            return
+        was_suspect = bool(int(self.book.accounts.rows["flags"][account_row]) & SUSPECT)
+        if not self.updates.add_part(account_row, row):
+            return
+        if was_suspect:
+            self._say_account(row["account"], GroupState.HEALTHY, row["time_us"], out)
+        pool = fund_flows.fund_pool(self.book, row["account"])
+        if pool is not None:
+            fund_flows.opening_flows(self.book, pool, row, out)
+        for waiting in [key for key in self._waiting if key[0] == row["account"]]:
+            later = dict(self._waiting[waiting])
+            del self._waiting[waiting]
+            if waiting[1] > row["account_seq"]:
+                (self._fill if waiting[2] else self._update)(later, None, out)
+        for group in list(self.book.groups_of(account_row)):
+            self.episodes.restated(group, row["time_us"], out)
+        self._release_results(row["account"], out)
+
+    # -- results and waves ------------------------------------------------------------------------------------------------------------
+
+    def _result(self, row: dict[str, Any], index: int | None, out: Outputs) -> None:
+        refused = self.results.refusal(row)
+        if refused:
+            self._refuse("instruction-results", index, row, refused, out)
+            return
+        account_row = self.book.ensure_account(row["account"], row["partition_"])
+        if not self.results.is_ready(account_row, row):
+            self.results.wait(account_row, row)
+            return
+        contradiction = self.results.contradiction(row)
+        if contradiction:
+            self._refuse("instruction-results", index, row, contradiction, out)
+        released = self.reservations.release(row["instruction_id"])
+        self.episodes.result(row, row["time_us"], out)
+        self._go_on(released, row["time_us"], out)
+
+    def _release_results(self, account: int, out: Outputs) -> None:
+        """Results of the account whose fills are all in now."""
+        for row in self.results.take_ready(account):
+            self._result(row, None, out)
+
+    def _go_on(self, positions: list[tuple[int, int, int]], time_us: int, out: Outputs) -> None:
+        """Positions have free lots again: episodes that waited for them go on."""
+        for position in positions:
+            row = self.book.position_row(position)
+            if row != EMPTY:
+                self.episodes.touched(int(self.book.positions.rows["group"][row]), time_us, out)
+
+    def _decision(self, row: dict[str, Any], _index: int, out: Outputs) -> None:
+        """What the wave allocated stays reserved for its instructions; with the last chunk the rest is released."""
+        for allocated in row["rows"]:
+            key = (allocated["account"], row["instrument"], allocated["position_side"])
+            if self.reservations.of(key, row["wave_id"]):
+                self.reservations.set(key, allocated["instruction_id"], allocated["lots"])
+        if row["chunk"] == row["chunks"] - 1:
+            self._go_on(self.reservations.release(row["wave_id"]), row["time_us"], out)
+
+    def _probe(self, row: dict[str, Any], _index: int, out: Outputs) -> None:
+        if self._clock_us >= row["event_time_us"]:
+            answer_probe(self.book, self.reservations, self._shard, row, row["time_us"], out)
+        else:
+            self._probes[row["wave_id"]] = row
+
+    # -- marks ------------------------------------------------------------------------------------------------------------------------
+
+    def _mark(self, row: dict[str, Any], index: int, out: Outputs) -> None:
+        self._tick(row, out)
+        instrument_row = self.book.instrument_row(row["instrument"])
+        if instrument_row == EMPTY:
+            out.refuse("marks", index, DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is not known")
+        elif not 0 < row["mark_ticks"] <= self.book.parameters[row["instrument"]].max_mark_ticks:
+            out.refuse("marks", index, DeadLetterReason.OUT_OF_BOUNDS, "mark_ticks outside 1..max_mark_ticks")
+        elif row["grade"] != Grade.FROZEN and row["sequence"] > self.book.mark_of(row["instrument"])[1]:
+            is_first = self.book.mark_of(row["instrument"])[0] == 0
+            for group in self.book.apply_mark(instrument_row, row["mark_ticks"], row["sequence"]):
+                self.episodes.crossed(group, row["instrument"], row["time_us"], out)
+            if is_first:
+                for position in self.book.holders(instrument_row):
+                    self.episodes.touched(int(self.book.positions.rows["group"][position]), row["time_us"], out)
+        for wave_id, probe in list(self._probes.items()):
+            if self._clock_us >= probe["event_time_us"]:
+                del self._probes[wave_id]
+                answer_probe(self.book, self.reservations, self._shard, probe, row["time_us"], out)
+
+    def _tick(self, row: dict[str, Any], out: Outputs) -> None:
+        """Move the clock; when a second is over, say its totals and look for what is overdue."""
+        self._clock_us = max(self._clock_us, row["time_us"])
+        second = self._clock_us // 1_000_000
+        if second > self._second:
+            if self._second:
+                consumed = [{"topic": topic, "partition": partition, "to": to} for (topic, partition), to in self._consumed.items()]
+                emit_totals(self.book, self._shard, second - 1, consumed, out)
+                self._look_for_overdue(row, out)
+            self._second = second
+        self._consumed["marks", row["partition_"]] = row["offset_"] + 1
+
+    def _look_for_overdue(self, row: dict[str, Any], out: Outputs) -> None:
+        self.episodes.overdue(self._clock_us, out)
+        for account in self.updates.overdue(self._clock_us):
+            partition = self.episodes.partition_of(account)
+            refused = (DeadLetterReason.SNAPSHOT_INCOMPLETE, "parts are missing after the deadline; send the whole SNAPSHOT again")
+            letter = {"account": account, "partition_": partition, "offset_": 0, "time_us": row["time_us"]}
+            self._refuse("account-updates", None, letter, refused, out)
+            self.updates.drop_parts(account)
+            self.book.set_flag(self.book.account_row(account), OPENING, on=False)

@@ -1,0 +1,176 @@
+"""Account updates: what each kind does to wallets, roles and memos, and how an account is opened by the parts of a SNAPSHOT.
+
+An update without a counter-account is money from outside; a paired one sums to zero with its twin. `wallet_after` reconciles only:
+a difference is alarmed and booked. While the parts of a SNAPSHOT are incomplete, what else arrives for the account waits.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from streams.domain.batch import Outputs
+from streams.domain.events import DeadLetterReason, MarginMode, PositionSide, Role, UpdateKind
+from streams.domain.money import MAX_VALUE, MAX_WALLET
+from streams.domain.state import StateTable
+from streams.risk.book import OPENING, SUSPECT, Book, Refused
+from streams.risk.table import EMPTY, touch
+
+SNAPSHOT_DEADLINE_US: Final = 60_000_000  # event time after which an incomplete SNAPSHOT makes its account SUSPECT
+_MEMO_KINDS: Final = (UpdateKind.CLAIM, UpdateKind.SETTINGS)
+_MONEY_KINDS: Final = tuple(
+    kind for kind in UpdateKind if kind not in (*_MEMO_KINDS, UpdateKind.UNKNOWN, UpdateKind.SNAPSHOT, UpdateKind.ISOLATED_MARGIN)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a SNAPSHOT: a wallet (no instrument) or a position with its isolated balance."""
+
+    account_seq: int
+    time_us: int
+    parts: int
+    role: int
+    asset: int
+    amount: int
+    instrument: int
+    position_side: int
+    lots: int
+    cost: int
+    margin_mode: int
+
+
+class Updates:
+    """Applies account updates to the book."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self.claims: StateTable[tuple[int, int], int] = StateTable("claims", tuple[int, int], int)
+        self.opening: StateTable[tuple[int, int], Part] = StateTable("opening_parts", tuple[int, int], Part)
+
+    def refusal(self, row: dict[str, Any]) -> Refused | None:
+        """Why an update cannot be applied, if it cannot."""
+        if row["kind"] == UpdateKind.UNKNOWN:
+            return DeadLetterReason.UNKNOWN_SYMBOL, "kind is UNKNOWN"
+        if not 0 < row["asset"] < 2**20:
+            return DeadLetterReason.UNKNOWN_ASSET, "asset outside 1..2^20 - 1"
+        if abs(row["amount"]) > MAX_WALLET or abs(row["cost"] or 0) > MAX_VALUE:
+            return DeadLetterReason.OUT_OF_BOUNDS, "amount or cost out of bounds"
+        if row["instrument"] is not None:
+            instrument = self._book.instrument_row(row["instrument"])
+            if instrument == EMPTY:
+                return DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is not known"
+            if row["position_side"] not in (PositionSide.ONE_WAY, PositionSide.LONG, PositionSide.SHORT):
+                return DeadLetterReason.BAD_VALUE, "position_side must go with instrument"
+            if abs(row["lots"] or 0) > int(self._book.instruments.rows["max_lots"][instrument]):
+                return DeadLetterReason.OUT_OF_BOUNDS, "lots out of bounds"
+        return self._refuse_snapshot(row) if row["kind"] == UpdateKind.SNAPSHOT else None
+
+    def _refuse_snapshot(self, row: dict[str, Any]) -> Refused | None:
+        if row["part"] is None or row["parts"] is None or not 0 <= row["part"] < row["parts"]:
+            return DeadLetterReason.BAD_VALUE, "part and parts of a SNAPSHOT must be given, part below parts"
+        if row["instrument"] is not None and (
+            row["lots"] is None or row["cost"] is None or row["margin_mode"] not in (MarginMode.CROSS, MarginMode.ISOLATED)
+        ):
+            return DeadLetterReason.BAD_VALUE, "a position of a SNAPSHOT needs lots, cost and margin_mode"
+        return None
+
+    def apply(self, account_row: int, row: dict[str, Any], out: Outputs) -> int:
+        """Apply any update but a SNAPSHOT; the row of the group whose wallet it changed, or EMPTY."""
+        kind, account = row["kind"], row["account"]
+        if kind == UpdateKind.CLAIM:
+            key = (account, row["asset"])
+            self.claims[key] = (self.claims.get(key) or 0) + row["amount"]
+            return EMPTY
+        if kind == UpdateKind.SETTINGS:
+            if row["role"] is not None:
+                self._book.set_role(account_row, row["role"])
+            return EMPTY
+        group = self._book.ensure_group(account_row, row["asset"], row["instrument"] or 0, row["position_side"] or 0 if row["instrument"] else 0)
+        self._book.move_wallet(group, row["amount"])
+        if kind == UpdateKind.ISOLATED_MARGIN:
+            self._book.move_wallet(self._book.ensure_group(account_row, row["asset"]), -row["amount"])
+        elif row["counter_account"] is None:
+            self._book.add_flow(row["asset"], row["amount"])
+        self._reconcile(group, row, out)
+        return group
+
+    def _reconcile(self, group: int, row: dict[str, Any], out: Outputs) -> None:
+        if row["wallet_after"] is None:
+            return
+        difference = row["wallet_after"] - int(self._book.groups.rows["wallet"][group])
+        if difference:
+            self._book.move_wallet(group, difference)
+            self._book.add_flow(row["asset"], difference, reconciliation=difference)
+            out.alarm("wallet_reconciled", account=row["account"], asset=row["asset"], difference=difference)
+
+    # -- SNAPSHOT ---------------------------------------------------------------------------------------------------------------------
+
+    def add_part(self, account_row: int, row: dict[str, Any]) -> bool:
+        """Keep one part; True when the SNAPSHOT is complete and has replaced the account's book."""
+        account = row["account"]
+        known = self._parts(account)
+        if row["part"] in known and known[row["part"]].account_seq == row["account_seq"]:
+            return False  # delivered twice
+        if known and (row["part"] in known or row["parts"] != next(iter(known.values())).parts):
+            self.drop_parts(account)  # a new series begins
+        self.opening[account, row["part"]] = Part(
+            row["account_seq"], row["time_us"], row["parts"], row["role"] or Role.USER, row["asset"], row["amount"], row["instrument"] or 0,
+            row["position_side"] or 0, row["lots"] or 0, row["cost"] or 0, row["margin_mode"] or 0,
+        )  # fmt: skip
+        self._book.set_flag(account_row, OPENING, on=True)
+        parts = self._parts(account)
+        if len(parts) < row["parts"]:
+            return False
+        self._replace(account_row, list(parts.values()))
+        self.drop_parts(account)
+        return True
+
+    def _parts(self, account: int) -> dict[int, Part]:
+        first = self.opening.get((account, 0)) or next((p for (a, _), p in self.opening.items() if a == account), None)
+        numbers = range(first.parts) if first else ()
+        return {n: part for n in numbers if (part := self.opening.get((account, n))) is not None}
+
+    def drop_parts(self, account: int) -> None:
+        """Forget the parts of an account."""
+        for number in list(self._parts(account)):
+            del self.opening[account, number]
+
+    def overdue(self, clock_us: int) -> list[int]:
+        """Accounts whose SNAPSHOT has been incomplete for too long."""
+        return sorted({account for (account, _), part in self.opening.items() if part.time_us + SNAPSHOT_DEADLINE_US < clock_us})
+
+    def _replace(self, account_row: int, parts: list[Part]) -> None:
+        """Put the parts in the place of all that was known of the account; the difference in worth came from outside."""
+        book = self._book
+        book.set_flag(account_row, OPENING | SUSPECT, on=False)
+        book.set_role(account_row, parts[0].role)
+        for group in list(book.groups_of(account_row)):
+            self._empty(group)
+        for part in parts:
+            group = book.ensure_group(account_row, part.asset)
+            if part.instrument:
+                position = book.place(account_row, part.instrument, part.position_side, part.margin_mode)
+                assert isinstance(position, int), f"a flat account refused a position: {position}"
+                group = int(book.positions.rows["group"][position])
+                book.put_position(position, part.lots, part.cost)
+                book.add_flow(part.asset, -part.cost)
+            book.move_wallet(group, part.amount)
+            book.add_flow(part.asset, part.amount)
+        last = max(part.account_seq for part in parts)
+        a = book.accounts.rows
+        a["fill_seq"][account_row] = a["update_seq"][account_row] = a["base_seq"][account_row] = last
+        a["applied"][account_row] = 0
+        touch(book.accounts.t, account_row)
+
+    def _empty(self, group: int) -> None:
+        book, asset = self._book, int(self._book.groups.rows["asset"][group])
+        for position in book.held(group):
+            book.add_flow(asset, int(book.positions.rows["cost"][position]))
+            book.put_position(position, 0, 0)
+        wallet = int(book.groups.rows["wallet"][group])
+        book.add_flow(asset, -wallet)
+        book.move_wallet(group, -wallet)
+
+
+def moves_money(kind: int) -> bool:
+    """Whether an update of this kind changes a wallet by its amount."""
+    return kind in _MONEY_KINDS

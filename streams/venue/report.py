@@ -1,0 +1,194 @@
+"""The report at the end of a run, for people: who was hit and why, what the fund went through, the waves, and the sums that must be zero.
+
+Pure: facts in, lines of plain text out. For `oct-10-2025` the recorded outcomes of that day stand beside those of the run; they were never input.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.domain.events import AdlState, FillKind, FlowCause, GroupState, LedgerAccount
+from streams.domain.money import PPM
+from streams.venue.scenarios.oct10 import recorded
+from streams.venue.scenarios.scenario import UNITS_PER_USD
+
+Row = Mapping[str, Any]
+SHOWN = 6  # rows of a list at most
+FORCED = (FillKind.LIQUIDATION, FillKind.TAKEOVER, FillKind.UNWIND, FillKind.ADL)
+
+
+@dataclass(slots=True)
+class Forced:
+    """Fills of one kind in one instrument, each counted once (not per side). `lots` and `quote` are absolute sums."""
+
+    fills: int = 0
+    lots: int = 0
+    quote: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a run left behind, as its caller collected it.
+
+    `records`: how many per stream. `answers`: instructions by outcome. `sums`: by name, each must be zero. `differences`: lines of the comparison
+    of books. `digests`: by name. `units`: settlement units shown as one (1: show the units themselves).
+    """
+
+    scenario: str
+    symbols: Mapping[int, str]
+    event_times: int
+    records: Mapping[str, int]
+    answers: Mapping[str, int]
+    states: Sequence[Row] = ()
+    executions: Sequence[Row] = ()
+    waves: Sequence[Row] = ()
+    ledger: Sequence[Row] = ()
+    pool_states: Sequence[Row] = ()
+    forced: Mapping[tuple[int, int], Forced] = field(default_factory=dict)  # (kind, instrument)
+    sums: Mapping[str, int] = field(default_factory=dict)
+    differences: Sequence[str] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+    units: int = UNITS_PER_USD
+
+
+def count_forced(fills: Iterable[Row]) -> dict[tuple[int, int], Forced]:
+    """Forced fills by kind and instrument, from the records of both sides: a trade is counted once, at the side that sold."""
+    counted: dict[tuple[int, int], Forced] = {}
+    for row in fills:
+        if row["kind"] in FORCED and row["lots"] < 0:
+            one = counted.setdefault((int(row["kind"]), row["instrument"]), Forced())
+            one.fills, one.lots, one.quote = one.fills + 1, one.lots - row["lots"], one.quote + abs(row["quote"])
+    return counted
+
+
+def lines(facts: Facts) -> list[str]:
+    """The whole report."""
+    parts = [_head(facts), _hit(facts), _forced(facts), _fund(facts), _waves(facts)]
+    if facts.scenario == "oct-10-2025":
+        parts.append(_beside_recorded(facts))
+    parts.append(_checks(facts))
+    return [line for part in parts if part for line in (*part, "")][:-1]
+
+
+def money(amount: int, units: int) -> str:
+    """An amount for the eye: USD with two places (cut, not rounded), or plain settlement units."""
+    if units == 1:
+        return f"{amount:,}"
+    whole, rest = divmod(abs(amount), units)
+    return f"{'-' if amount < 0 else ''}{whole:,}.{rest * 100 // units:02d}"
+
+
+def _head(facts: Facts) -> list[str]:
+    answers = ", ".join(f"{count:,} {name.lower()}" for name, count in facts.answers.items() if count) or "none"
+    return [
+        f"Scenario {facts.scenario}: {facts.event_times:,} event times, {sum(facts.records.values()):,} records",
+        f"  instructions answered: {answers}",
+    ]
+
+
+def _hit(facts: Facts) -> list[str]:
+    groups: dict[GroupState, dict[tuple[Any, ...], None]] = {GroupState.LIQUIDATABLE: {}, GroupState.BANKRUPT: {}}
+    for row in facts.states:
+        if row["state"] in groups:
+            groups[GroupState(row["state"])][row["account"], row.get("group_instrument"), row.get("group_side")] = None
+    told = [
+        "Who was hit",
+        f"  {len(groups[GroupState.LIQUIDATABLE]):,} groups came below maintenance, {len(groups[GroupState.BANKRUPT]):,} below zero",
+        f"  {len({row['account'] for row in facts.executions}):,} accounts were deleveraged in {len(facts.executions):,} executions",
+    ]
+    largest = sorted(facts.executions, key=lambda row: (-abs(row["quote"]), row["instruction_id"]))[:SHOWN]
+    for row in largest:
+        symbol = facts.symbols.get(row["instrument"], str(row["instrument"]))
+        told.append(
+            f"  account {row['account']}: {row['lots']:,} lots of {symbol} for {money(abs(row['quote']), facts.units)}, "
+            f"rank {row['rank']} of {row['of_n']}"
+        )
+        told.append(f"    {row['reason']}")
+    return told
+
+
+def _forced(facts: Facts) -> list[str]:
+    if not facts.forced:
+        return []
+    told = ["Forced fills (number, value traded)", f"  {'':<10}" + "".join(f"{kind.name.lower():>26}" for kind in FORCED)]
+    for instrument in sorted({instrument for _, instrument in facts.forced}):
+        cells = [facts.forced.get((kind, instrument), Forced()) for kind in FORCED]
+        text = "".join(f"{f'{c.fills:,}  {money(c.quote, facts.units)}' if c.fills else '-':>26}" for c in cells)
+        told.append(f"  {facts.symbols.get(instrument, str(instrument)):<10}{text}")
+    return told
+
+
+def _fund(facts: Facts) -> list[str]:
+    if not facts.ledger:
+        return []
+    by_cause: dict[FlowCause, int] = {}
+    for row in facts.ledger:
+        into = (row["debit"] == LedgerAccount.CASH) - (row["credit"] == LedgerAccount.CASH)
+        by_cause[FlowCause(row["cause"])] = by_cause.get(FlowCause(row["cause"]), 0) + into * row["amount"]
+    last, lowest = facts.ledger[-1], min(facts.ledger, key=lambda row: row["value_after"])
+    told = ["The fund, by cause"]
+    told += [f"  {cause.name.lower():<18}{money(amount, facts.units):>20}" for cause, amount in sorted(by_cause.items())]
+    told += [
+        f"  {'cash at the end':<18}{money(last['wallet_after'], facts.units):>20}",
+        f"  {'value at the end':<18}{money(last['value_after'], facts.units):>20}",
+        f"  {'lowest value':<18}{money(lowest['value_after'], facts.units):>20}",
+    ]
+    entered = [row for row in facts.pool_states if row["state"] == AdlState.ADL]
+    if entered:
+        first = entered[0]
+        symbol = facts.symbols.get(first["instrument"], str(first["instrument"]))
+        told.append(f"  adl was entered {len(entered)} times, first for {symbol}: {first['reason']}")
+    return told
+
+
+def _waves(facts: Facts) -> list[str]:
+    if not facts.waves:
+        return []
+    taken, residual = sum(w["lots_taken"] for w in facts.waves), sum(w["residual_lots"] for w in facts.waves)
+    budget = money(sum(w["needed_budget"] for w in facts.waves), facts.units)
+    told = [f"Waves: {len(facts.waves):,}; {taken:,} lots taken, {residual:,} without counterparty; the winners gave up {budget}"]
+    for wave in sorted(facts.waves, key=lambda w: (-w["needed_budget"], w["wave_id"]))[:SHOWN]:
+        symbol = facts.symbols.get(wave["instrument"], str(wave["instrument"]))
+        told.append(
+            f"  {symbol:<10}{wave['lots_taken']:>14,} of {wave['lots_needed']:,} lots from {wave['candidates_total']:,} candidates, "
+            f"gave up {money(wave['needed_budget'], facts.units)}, largest haircut {_percent(wave['largest_haircut_ppm'], PPM)} of a profit"
+        )
+    return told
+
+
+def _beside_recorded(facts: Facts) -> list[str]:
+    """Per coin: the data's clusters and budget beside the run's waves and needed budget. Sizes differ by design: accounts and depth are synthetic."""
+    numbers = {symbol: number for number, symbol in facts.symbols.items()}
+    budgets = {number: sum(w["needed_budget"] for w in facts.waves if w["instrument"] == number) for number in facts.symbols}
+    all_recorded, all_ours = sum(day.budget_usd for day in recorded().values()), sum(budgets.values())
+    ours = f"{'waves':>7}{'gave up USD':>16}{'share':>8}{'executions':>12}"
+    told = [
+        "Beside the recorded day (outcomes of 10 October 2025, 20 coins; accounts, prices and depth of the run are synthetic, compare shapes only)",
+        f"  {'':<10}{'recorded clusters':>18}{'budget USD':>16}{'share':>8}{'deficit USD':>14}{'residual USD':>14} |{ours}",
+    ]
+    for symbol, day in recorded().items():
+        number = numbers.get(symbol, 0)
+        waves = sum(1 for w in facts.waves if w["instrument"] == number)
+        executions = sum(1 for row in facts.executions if row["instrument"] == number)
+        budget = budgets.get(number, 0)
+        told.append(
+            f"  {symbol:<10}{day.clusters:>18,}{day.budget_usd:>16,}{_percent(day.budget_usd, all_recorded):>8}"
+            f"{day.deficit_usd:>14,}{day.residual_usd:>14,} |"
+            f"{waves:>7,}{money(budget, facts.units):>16}{_percent(budget, all_ours):>8}{executions:>12,}"
+        )
+    return told
+
+
+def _percent(part: int, whole: int) -> str:
+    """A share in percent with one place, cut."""
+    tenths = part * 1000 // whole if whole else 0
+    return f"{tenths // 10}.{tenths % 10} %"
+
+
+def _checks(facts: Facts) -> list[str]:
+    told = ["Checks"]
+    told += [f"  {name}: {total:,}{'' if total == 0 else '   <- must be zero'}" for name, total in facts.sums.items()]
+    told.append(f"  differences between our book and the exchange's: {len(facts.differences):,}")
+    told += [f"    {line}" for line in facts.differences[:SHOWN]]
+    told += [f"  {name}: {digest}" for name, digest in facts.digests.items()]
+    return told

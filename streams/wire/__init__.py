@@ -1,0 +1,1 @@
+"""Bytes <-> columns: Avro schemas, single-object framing, three codecs that agree."""

@@ -1,0 +1,60 @@
+"""Rows -> records to be written: framed value, key by the stream's rule, timestamp from event time, partition always explicit."""
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from streams.bus.contract import Header, NewRecord
+from streams.domain.batch import Row
+from streams.errors import ImpossibleState
+from streams.topics import STREAMS, Key
+from streams.wire.codec import codec
+
+ACCOUNT: Final = struct.Struct(">q")
+SMALL: Final = struct.Struct(">i")  # instrument, pool, asset and shard are Avro `int`s
+SOURCE_FIELD: Final = {"source": "source_topic"}
+OTHER_ACCOUNT_FIELD: Final = {"notifications": "audience_account"}  # null: the operator, and then no key
+
+
+def new_record(stream: str, row: Row, partition: int = 0, headers: tuple[Header, ...] = ()) -> NewRecord:
+    """One record. Raises ImpossibleState for a row that the schema cannot hold."""
+    return new_records(stream, [(partition, row)], headers)[0]
+
+
+def new_records(stream: str, rows: Sequence[tuple[int, Row]], headers: tuple[Header, ...] = ()) -> list[NewRecord]:
+    """Records of (partition, row) in the same order, encoded together."""
+    values = codec(stream).encode([row for _, row in rows])
+    return [
+        NewRecord(stream, partition, row["event_time_us"] // 1000, encode_key(stream, row), value, headers)
+        for (partition, row), value in zip(rows, values, strict=True)
+    ]
+
+
+def encode_key(stream: str, row: Row) -> bytes | None:
+    """The record key: account 8 bytes, other ids 4 bytes, big-endian, signed; the source topic as text; None for a notification to the operator."""
+    kind = STREAMS[stream].key
+    value = row[_key_field(stream, kind)]
+    try:
+        match kind:
+            case "source":
+                return str(value).encode("utf-8")
+            case "account":
+                return None if value is None else ACCOUNT.pack(value)
+            case _:
+                return SMALL.pack(value)
+    except struct.error as error:
+        raise ImpossibleState(f"{kind} {value!r} cannot be a key of {stream}: {error}. Report it with the step.") from error
+
+
+def account_of_key(stream: str, key: bytes | None) -> int | None:
+    """The account a record of unreadable value belongs to; None where the key does not name one."""
+    if key is None or len(key) != ACCOUNT.size or STREAMS[stream].key != "account":
+        return None
+    account: int = ACCOUNT.unpack(key)[0]
+    return account
+
+
+def _key_field(stream: str, kind: Key) -> str:
+    if kind == "account":
+        return OTHER_ACCOUNT_FIELD.get(stream, "account")
+    return SOURCE_FIELD.get(kind, kind)

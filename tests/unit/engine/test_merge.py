@@ -1,0 +1,124 @@
+"""The one order of a step."""
+
+import pytest
+
+from streams.bus.contract import Chunk, TopicPartition
+from streams.domain.batch import UNDECODABLE, Batch, Row
+from streams.domain.events import NULL, DeadLetterReason, InsolvencyKind
+from streams.engine.merge import merge
+from streams.topics import ACCOUNTS_READS, POOLS_READS
+from streams.wire.records import ACCOUNT
+from tests.support.toy import fill, insolvency, mark, record
+
+
+def chunk(stream: str, partition: int, *rows: Row | bytes, start: int = 0) -> Chunk:
+    """Rows as a chunk; bytes stand for a value that no schema reads, under the key of account 7."""
+    made = Chunk(stream, partition, start, start + len(rows))
+    for offset, row in enumerate(rows, start):
+        made.offsets.append(offset)
+        made.headers.append(())
+        if isinstance(row, bytes):
+            made.timestamps_ms.append(0)
+            made.keys.append(ACCOUNT.pack(7))
+            made.values.append(row)
+        else:
+            written = record(stream, row, partition)
+            made.timestamps_ms.append(written.timestamp_ms)
+            made.keys.append(written.key)
+            made.values.append(written.value)
+    return made
+
+
+def taken(batch: Batch) -> list[tuple[str, int, int]]:
+    """(stream, partition, offset) in the order the machine gets them."""
+    return [(stream, row["partition_"], row["offset_"]) for stream, _, row in batch]
+
+
+def order(*chunks: Chunk, running: dict[TopicPartition, int] | None = None) -> list[tuple[str, int, int]]:
+    grouped: dict[str, list[Chunk]] = {}
+    for part in sorted(chunks, key=lambda c: c.partition):
+        grouped.setdefault(part.topic, []).append(part)
+    batch, _ = merge(grouped, ACCOUNTS_READS, {} if running is None else running, ties=False)
+    return taken(batch)
+
+
+def test_event_time_comes_before_everything_else() -> None:
+    assert order(chunk("marks", 0, mark(5)), chunk("fills", 0, fill(9, 1, 1)), chunk("fills", 1, fill(2, 2, 1))) == [
+        ("fills", 1, 0),
+        ("marks", 0, 0),
+        ("fills", 0, 0),
+    ]
+
+
+def test_at_one_event_time_fills_come_before_marks() -> None:
+    assert order(chunk("marks", 0, mark(5)), chunk("fills", 3, fill(5, 1, 1))) == [("fills", 3, 0), ("marks", 0, 0)]
+
+
+def test_at_one_event_time_a_stream_goes_by_partition_and_offset() -> None:
+    rows = order(chunk("fills", 2, fill(5, 1, 1), fill(5, 1, 1)), chunk("fills", 0, fill(5, 2, 1), fill(6, 2, 1)))
+    assert rows == [("fills", 0, 0), ("fills", 2, 0), ("fills", 2, 1), ("fills", 0, 1)]
+
+
+def test_a_late_fill_counts_as_of_now() -> None:
+    batch, _ = merge(
+        {"fills": [chunk("fills", 0, fill(10, 1, 1), fill(4, 1, 2))], "marks": [chunk("marks", 0, mark(7))]}, ACCOUNTS_READS, {}, ties=False
+    )
+    assert taken(batch) == [("marks", 0, 0), ("fills", 0, 0), ("fills", 0, 1)]
+    assert batch.rows["fills"].time_us.tolist() == [10, 10]
+    assert batch.rows["fills"].row(1)["event_time_us"] == 4
+
+
+def test_the_running_maximum_is_of_its_partition_and_outlives_the_step() -> None:
+    running = {TopicPartition("fills", 0): 100}
+    rows = order(chunk("fills", 0, fill(4, 1, 1)), chunk("fills", 1, fill(5, 1, 1)), running=running)
+    assert rows == [("fills", 1, 0), ("fills", 0, 0)]
+    assert running == {TopicPartition("fills", 0): 100, TopicPartition("fills", 1): 5}
+
+
+def test_an_undecodable_record_stands_where_it_would_have_stood() -> None:
+    fills = chunk("fills", 1, fill(5, 1, 1), b"no avro", fill(6, 1, 2))
+    batch, bad = merge({"fills": [fills], "marks": [chunk("marks", 0, mark(5))]}, ACCOUNTS_READS, {}, ties=False)
+    assert taken(batch) == [("fills", 1, 0), (UNDECODABLE, 1, 1), ("marks", 0, 0), ("fills", 1, 2)]
+    row = batch.rows[UNDECODABLE].row(0)
+    assert (row["account"], row["source"], row["time_us"]) == (7, ACCOUNTS_READS.index("fills"), 5)
+    assert [(letter.offset, letter.account, letter.value) for letter in bad] == [(1, 7, b"no avro")]
+
+
+def test_an_undecodable_record_without_an_account_has_none() -> None:
+    batch, bad = merge({"marks": [chunk("marks", 0, b"?")]}, ACCOUNTS_READS, {}, ties=False)
+    assert batch.rows[UNDECODABLE].columns["account"].tolist() == [NULL]  # type: ignore[union-attr]
+    assert batch.runs == [(UNDECODABLE, 0, 1)]
+    assert bad[0].account is None
+
+
+@pytest.mark.parametrize("time_us", [-1, 2**53, 2**63 - 1])
+def test_an_event_time_that_no_clock_can_show_makes_nothing_late(time_us: int) -> None:
+    running: dict[TopicPartition, int] = {}
+    fills = chunk("fills", 0, fill(5, 1, 1), fill(time_us, 1, 9), fill(6, 1, 2))
+    batch, bad = merge({"fills": [fills]}, ACCOUNTS_READS, running, ties=False)
+    assert taken(batch) == [("fills", 0, 0), (UNDECODABLE, 0, 1), ("fills", 0, 2)]
+    assert [row["lots"] for stream, _, row in batch if stream == "fills"] == [1, 2]
+    assert [(letter.reason, letter.account) for letter in bad] == [(DeadLetterReason.OUT_OF_BOUNDS, 1)]
+    assert running == {TopicPartition("fills", 0): 6}
+
+
+def test_the_pools_task_breaks_ties_by_the_streams_own_columns() -> None:
+    told = [insolvency(account, 0, -1, {"instrument": 1, "time_us": 5}) for account in (9, 3, 6)]
+    closed = {**told[1], "kind": InsolvencyKind.CLOSED}
+    rows = chunk("insolvencies", 0, told[0], closed, told[1], told[2])
+    assert [row["account"] for _, _, row in merge({"insolvencies": [rows]}, POOLS_READS, {}, ties=True)[0]] == [3, 6, 9, 3]
+
+
+def test_many_interleaved_rows_come_out_like_a_plain_sort() -> None:
+    fills = [chunk("fills", p, *(fill((offset * 7 + p * 3) % 50, 1, offset - 40) for offset in range(80))) for p in range(3)]
+    marks = chunk("marks", 0, *(mark(offset * 2 % 31, offset) for offset in range(60)))
+    batch, _ = merge({"fills": fills, "marks": [marks]}, ACCOUNTS_READS, {}, ties=False)
+    expected = []
+    for part in [*fills, marks]:
+        newest = 0
+        for offset in part.offsets:
+            time_us = (offset * 7 + part.partition * 3) % 50 if part.topic == "fills" else offset * 2 % 31
+            newest = max(newest, time_us)
+            expected.append((newest, ACCOUNTS_READS.index(part.topic), part.partition, offset, part.topic))
+    assert taken(batch) == [(topic, partition, offset) for _, _, partition, offset, topic in sorted(expected)]
+    assert [row["lots"] for _, _, row in batch if "lots" in row] == [offset - 40 for stream, _, offset in taken(batch) if stream == "fills"]

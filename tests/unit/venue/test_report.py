@@ -1,0 +1,79 @@
+"""The report: what it says of given facts."""
+
+from streams.domain.events import AdlState, FillKind, FlowCause, GroupState, LedgerAccount
+from streams.venue.report import Facts, Forced, count_forced, lines, money
+from streams.venue.scenarios.oct10 import recorded
+
+EXECUTION = {
+    "instruction_id": 5, "instrument": 1, "account": 21, "lots": 6, "quote": -540, "rank": 1, "of_n": 2, "reason": "highest score of the short side",
+}  # fmt: skip
+
+
+def flow(cause: FlowCause, debit: LedgerAccount, credit: LedgerAccount, amount: int, after: int) -> dict[str, int]:
+    return {"cause": int(cause), "debit": int(debit), "credit": int(credit), "amount": amount, "wallet_after": after, "value_after": after}
+
+
+FACTS = Facts(
+    scenario="example-a",
+    symbols={1: "BTC"},
+    event_times=6,
+    records={"fills": 8, "marks": 2},
+    answers={"FILLED": 5, "REJECTED": 0},
+    states=[{"account": 11, "group_instrument": 1, "group_side": 1, "state": int(GroupState.BANKRUPT)}],
+    executions=[EXECUTION],
+    waves=[
+        {
+            "wave_id": 9, "instrument": 1, "lots_taken": 8, "lots_needed": 8, "residual_lots": 0, "needed_budget": 16, "candidates_total": 2,
+            "largest_haircut_ppm": 166_666,
+        }
+    ],
+    ledger=[
+        flow(FlowCause.OPENING, LedgerAccount.CASH, LedgerAccount.CAPITAL, 5, 5),
+        flow(FlowCause.UNWIND, LedgerAccount.OTHER, LedgerAccount.CASH, 4, 1),
+    ],
+    pool_states=[{"instrument": 1, "state": int(AdlState.ADL), "reason": "takeover refused"}],
+    forced={(int(FillKind.ADL), 1): Forced(2, 8, 720)},
+    sums={"cash": 0},
+    digests={"accounts 0": "ab12"},
+    units=1,
+)  # fmt: skip
+
+
+def test_the_report_says_who_was_hit_and_why() -> None:
+    told = lines(FACTS)
+    assert "  0 groups came below maintenance, 1 below zero" in told
+    at = told.index("  account 21: 6 lots of BTC for 540, rank 1 of 2")
+    assert told[at + 1] == "    highest score of the short side"
+
+
+def test_the_report_shows_the_fund_by_cause() -> None:
+    told = [" ".join(line.split()) for line in lines(FACTS)]
+    assert told[told.index("The fund, by cause") + 1 :][:5] == [
+        "opening 5", "unwind -4", "cash at the end 1", "value at the end 1", "lowest value 1",
+    ]  # fmt: skip
+
+
+def test_a_sum_that_is_not_zero_is_pointed_at() -> None:
+    facts = Facts(scenario="calm", symbols={}, event_times=0, records={}, answers={}, sums={"cash": 3}, differences=["position x"])
+    told = lines(facts)
+    assert "  cash: 3   <- must be zero" in told
+    assert "    position x" in told
+
+
+def test_the_recorded_day_stands_beside_the_run_of_that_day_only() -> None:
+    facts = Facts(scenario="oct-10-2025", symbols={1: "BTC"}, event_times=0, records={}, answers={})
+    told = "\n".join(lines(facts))
+    assert all(symbol in told for symbol in recorded())
+    assert "47,652,427" in told
+    assert "Beside the recorded day" not in "\n".join(lines(FACTS))
+
+
+def test_money_is_cut_to_two_places_and_keeps_its_sign() -> None:
+    assert [money(n, 1_000_000) for n in (1_234_567_899, -5_000, 0, -1_999_999)] == ["1,234.56", "-0.00", "0.00", "-1.99"]
+    assert money(-1234, 1) == "-1,234"
+
+
+def test_a_forced_fill_is_counted_once_for_its_two_sides() -> None:
+    sides = [{"kind": int(FillKind.ADL), "instrument": 1, "lots": sign * 6, "quote": sign * 540} for sign in (1, -1)]
+    trade = [{"kind": int(FillKind.TRADE), "instrument": 1, "lots": -1, "quote": -1}]
+    assert count_forced([*sides, *trade]) == {(int(FillKind.ADL), 1): Forced(1, 6, 540)}
