@@ -28,7 +28,7 @@ demo: setup ## Run the crash of 10 October 2025 embedded: no servers; report, ze
 demo-kafka: setup ## The same on real Kafka: a broker, a worker process, verified from topic offsets
 	@$(PYTHON) infra/kafka/broker.py up --dir run/kafka
 	@trap '$(PYTHON) infra/kafka/broker.py down --dir run/kafka' EXIT; \
-	BACKSTOP_KAFKA__BOOTSTRAP_SERVERS=$$($(PYTHON) infra/kafka/broker.py address --dir run/kafka) \
+	BACKSTOP_KAFKA__BOOTSTRAP_SERVERS=$$($(PYTHON) -c 'import json; print(json.load(open("run/kafka/broker.json"))["bootstrap"])') \
 	$(BIN)/backstop demo --bus kafka --dir run/demo-kafka $(KAFKA_DEMO_ARGS)
 
 test: setup ## Pass the tests: units, properties, scenarios, real Kafka, embedded ClickHouse
@@ -48,7 +48,7 @@ bench: setup ## Measure: engine on the memory bus and on Kafka, a mark over 1 M 
 	$(BIN)/python -m tests.bench
 
 kafka-up: ## Start a broker on loopback, in run/kafka
-	$(PYTHON) infra/kafka/broker.py up --dir run/kafka
+	$(PYTHON) infra/kafka/broker.py up --dir run/kafka --port 9092
 
 kafka-down: ## Stop it
 	$(PYTHON) infra/kafka/broker.py down --dir run/kafka

@@ -136,7 +136,7 @@ class EngineSettings(_Section):
     deployment: str = Field(default="backstop", pattern=r"^[a-z0-9][a-z0-9-]{0,47}$", description="Prefix of every topic and transactional id.")
     shards: int = Field(default=2, ge=1, le=256, description="Accounts shards; fixed for the life of the deployment.")
     account_partitions: int = Field(default=8, ge=1, le=4096, description="Partitions of the account-keyed topics, as the exchange chose them.")
-    snapshot_every: int = Field(default=1_000, ge=1, description="Steps between two snapshots of a shard.")
+    snapshot_every: int = Field(default=200_000, ge=1, description="Records a shard takes between two snapshots.")
     snapshots_kept: int = Field(default=2, ge=0, description="Snapshots of a shard that stay; 0: all of them.")
     data_dir: Path = Field(default=Path("run/engine"), description="Directory of snapshots.")
     patience_ms: int = Field(default=50, ge=0, le=60_000, description="How long the pools task waits for the slowest shard's clock.")

@@ -41,7 +41,7 @@ from streams.venue.scenarios.registry import build
 
 DEPLOYMENT = "demo"  # of a run on the memory bus; on Kafka each run has a name of its own
 OWNER = "demo"
-SNAPSHOT_EVERY = 250  # steps: often enough that a short run leaves some
+SNAPSHOT_EVERY = 5_000  # records: often enough that a short run leaves some
 
 
 @dataclass(frozen=True, slots=True)

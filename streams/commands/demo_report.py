@@ -1,21 +1,18 @@
 """What `backstop demo` tells: one JSON document, or the report for people. Both from the same outcome."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from streams.commands.run_directory import Run
 from streams.commands.summary import Summary, Sums, sums_of
-from streams.domain.batch import Outputs, Row
 from streams.domain.events import InstructionKind
 from streams.domain.events import Outcome as Answer
 from streams.engine.machine import Machine
 from streams.engine.replay import ReplayReport
 from streams.engine.task import TaskName
-from streams.risk.book import Book
-from streams.risk.machine import RiskMachine
-from streams.risk.totals import emit_totals
+from streams.tasks import joint_book, totals_of
 from streams.topics import EXCHANGE_STREAMS
 from streams.venue.exchange import Exchange
 from streams.venue.report import Facts, lines
@@ -42,16 +39,12 @@ class Outcome:
     @cached_property
     def sums(self) -> Sums:
         """Conservation over the machines' last states."""
-        return sums_of(_totals(self.machines))
+        return sums_of(totals_of(self.machines.values()))
 
     @cached_property
     def book_differences(self) -> list[str]:
         """Where the machines' books and the exchange's own differ."""
-        positions: dict[tuple[int, int, int], int] = {}
-        cash: dict[tuple[int, int | None, int | None], int] = {}
-        for book in _books(self.machines):
-            _add_book(book, positions, cash)
-        return self.exchange.book.differences(positions, cash)
+        return self.exchange.book.differences(*joint_book(self.machines.values()))
 
     @property
     def replay_identical(self) -> bool:
@@ -143,31 +136,3 @@ def report_lines(outcome: Outcome) -> list[str]:
 
 def _symbol(summary: Summary, instrument: int) -> str:
     return summary.symbols.get(instrument, str(instrument))
-
-
-def _books(machines: Machines) -> Iterator[Book]:
-    for machine in machines.values():
-        if isinstance(machine, RiskMachine):
-            yield machine.book
-
-
-def _totals(machines: Machines) -> Iterable[Row]:
-    """Rows as `shard-totals` has them, of the states as they are now."""
-    said = Outputs()
-    for shard, book in enumerate(_books(machines)):
-        emit_totals(book, shard, 0, [], said)
-    return [row for _, row in said.rows.get("shard-totals", [])]
-
-
-def _add_book(book: Book, positions: dict[tuple[int, int, int], int], cash: dict[tuple[int, int | None, int | None], int]) -> None:
-    """Lots by position, and cash (wallet - open cost) by solvency group, as the exchange keeps them."""
-    groups = book.groups.rows
-    names = []
-    for index in range(len(groups)):
-        account, _, instrument, side = book.group_key(index)
-        names.append((account, instrument or None, side or None))
-        cash[names[-1]] = cash.get(names[-1], 0) + int(groups["wallet"][index])
-    rows = book.positions.rows
-    for index in range(len(rows)):
-        positions[book.position_key(index)] = int(rows["lots"][index])
-        cash[names[int(rows["group"][index])]] -= int(rows["cost"][index])

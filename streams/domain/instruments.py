@@ -5,6 +5,7 @@ Only linear instruments are valued; INVERSE and QUANTO have their place in `Inst
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from streams.domain.events import DeadLetterReason, InstrumentKind, PriceRule, RankPolicy
@@ -13,7 +14,10 @@ from streams.domain.money import MAX_INSTRUMENT, MAX_LOTS, MAX_VALUE, PPM, mul_p
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A margin tier: from `floor` on maintenance is notional x `rate_ppm` - `maintenance_amount`. Source: Binance, "Leverage and Margin of USDⓈ-M Futures"."""
+    """A margin tier: from `floor` on maintenance is notional x `rate_ppm` - `maintenance_amount`.
+
+    Source: Binance, "Leverage and Margin of USDⓈ-M Futures".
+    """
 
     floor: int
     rate_ppm: int
@@ -70,7 +74,7 @@ def parse_instrument(row: Mapping[str, Any]) -> Instrument | tuple[DeadLetterRea
     units, ticks, lots = row["value_per_tick_lot"], row["max_mark_ticks"], row["max_lots"]
     if min(units, ticks, lots) <= 0 or lots > MAX_LOTS or units * ticks * lots > MAX_VALUE:
         return DeadLetterReason.OUT_OF_BOUNDS, f"value_per_tick_lot x max_mark_ticks x max_lots must lie in 1..{MAX_VALUE}"
-    if not tiers or tiers[0].floor != 0 or any(a.floor >= b.floor for a, b in zip(tiers, tiers[1:], strict=False)):
+    if not tiers or tiers[0].floor != 0 or any(a.floor >= b.floor for a, b in pairwise(tiers)):
         return DeadLetterReason.BAD_VALUE, "tiers must start at floor 0 and ascend"
     if any(not 0 < t.rate_ppm <= PPM or not 0 <= t.maintenance_amount <= MAX_VALUE for t in tiers):
         return DeadLetterReason.OUT_OF_BOUNDS, f"tier rates must lie in 1..{PPM} ppm and amounts in 0..{MAX_VALUE}"

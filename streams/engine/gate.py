@@ -46,7 +46,7 @@ class PoolsGate:
     Taken is (a) what lies before every shard's clock, once all that the shards announced has arrived, and nothing of a stream both read that
     its shards have not consumed; (b) everything, when the shards have consumed all that the pools task has seen or said, hold nothing back, and
     all they announced has arrived; (c) everything, when the patience is over: then an alarm names the shards that were late.
-    Where the exchange is in lock-step, (a) and (b) also wait for the whole of its turn.
+    Where the exchange is in lock-step, (b) also waits until the shards have consumed the whole of its turn.
 
     What is taken is journaled as slices like any input, so the gate decides only when, and a re-run does not ask it. It counts records, not
     offsets: markers take offsets that no record fills. Times are compared in the whole milliseconds of record timestamps, rounded so that

@@ -9,7 +9,8 @@ import struct
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import numpy as np
 
@@ -45,12 +46,22 @@ def fill_records(fills: int) -> list[NewRecord]:
     seq[order] = np.arange(fills) - np.repeat(first, np.diff([*first, fills])) + 2  # 1 is the deposit
     full = np.ones(fills, np.int64)
     columns: dict[str, Column] = {
-        "event_time_us": START_US + np.arange(fills, dtype=np.int64) * 5, "account": account, "account_seq": seq, "trade_id": np.arange(fills),
-        "leg": 0 * full, "counter_account": 1 + account % ACCOUNTS, "instrument": rng.integers(1, INSTRUMENTS + 1, fills),
-        "position_side": int(PositionSide.ONE_WAY) * full, "margin_mode": int(MarginMode.CROSS) * full, "lots": lots,
-        "quote": lots * (1_000 + rng.integers(-5, 6, fills)), "margin_moved": 0 * full, "price_ticks": NULL * full, "kind": int(FillKind.TRADE) * full,
+        "event_time_us": START_US + np.arange(fills, dtype=np.int64) * 5,
+        "account": account,
+        "account_seq": seq,
+        "trade_id": np.arange(fills),
+        "leg": 0 * full,
+        "counter_account": 1 + account % ACCOUNTS,
+        "instrument": rng.integers(1, INSTRUMENTS + 1, fills),
+        "position_side": int(PositionSide.ONE_WAY) * full,
+        "margin_mode": int(MarginMode.CROSS) * full,
+        "lots": lots,
+        "quote": lots * (1_000 + rng.integers(-5, 6, fills)),
+        "margin_moved": 0 * full,
+        "price_ticks": NULL * full,
+        "kind": int(FillKind.TRADE) * full,
         "instruction_id": NULL * full,
-    }  # fmt: skip
+    }
     values = codec("fills").encode_columns(columns, fills)
     return [
         NewRecord("fills", int(a) % PARTITIONS, (START_US + n * 5) // 1000, struct.pack(">q", a), value)
@@ -109,9 +120,10 @@ def main() -> None:
     fills = int(sys.argv[1]) if len(sys.argv) > 1 else 500_000
     sys.stdout.write(describe_machine() + "\n")
     asyncio.run(on_memory(20_000))  # compiles
-    runs: dict[str, Callable[[int], Awaitable[dict[str, float]]]] = {"memory": on_memory, "kafka": on_kafka}
+    runs: dict[str, Callable[[int], Coroutine[Any, Any, dict[str, float]]]] = {"memory": on_memory, "kafka": on_kafka}
     for name, run in runs.items():
-        figures = sorted((asyncio.run(run(fills)) for _ in range(3)), key=lambda f: f["per_s"])[1]  # type: ignore[arg-type]
+        runs_of_it = [asyncio.run(run(fills)) for _ in range(3)]
+        figures = sorted(runs_of_it, key=lambda f: f["per_s"])[1]
         sys.stdout.write(
             f"{name}: {fills:,} fills in {figures['steps']:.0f} steps: {figures['per_s']:,.0f} ev/s by wall clock, "
             f"{figures['per_cpu_s']:,.0f} per CPU second (median of 3)\n"

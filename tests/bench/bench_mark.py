@@ -62,8 +62,11 @@ def measure(accounts: int, repeats: int = 30) -> dict[str, float]:
         full.append(time.perf_counter() - began)
     holders = len(book.holders(0))
     return {
-        "accounts": accounts, "holders_of_the_instrument": holders, "mark_ms": sorted(marks)[len(marks) // 2] * 1e3, "evaluate_all_ms": min(full) * 1e3,
-    }  # fmt: skip
+        "accounts": accounts,
+        "holders_of_the_instrument": holders,
+        "mark_ms": sorted(marks)[len(marks) // 2] * 1e3,
+        "evaluate_all_ms": min(full) * 1e3,
+    }
 
 
 def main() -> None:

@@ -53,9 +53,18 @@ def _record(desk: Desk, kind: str, who: int, size: int) -> Record:
     wave = desk.now()
     marks = [{"instrument": n, "mark_ticks": 100, "sequence": 1} for n in (1, 2)]
     row = {
-        "wave_id": wave, "pool": 1, "instrument": who, "side": PositionSide.LONG, "lots_needed": size, "policy_id": RankPolicy.BINANCE, "policy_version": 1,
-        "score_wallet_floor": 1, "shard_count": 1, "event_time_us": desk.time_us, "marks": marks,
-    }  # fmt: skip
+        "wave_id": wave,
+        "pool": 1,
+        "instrument": who,
+        "side": PositionSide.LONG,
+        "lots_needed": size,
+        "policy_id": RankPolicy.BINANCE,
+        "policy_version": 1,
+        "score_wallet_floor": 1,
+        "shard_count": 1,
+        "event_time_us": desk.time_us,
+        "marks": marks,
+    }
     return "adl-probes", row
 
 
@@ -93,17 +102,29 @@ def test_a_restored_machine_goes_on_as_the_one_it_was_taken_from(before: list[tu
     assert twin.machine.digest() == desk.machine.digest()
 
 
-WANTED = [("fill", 1, 12), ("fill", 5, -12), ("mark", 1, 60), ("mark", 2, 140), ("forced", 1, -6), ("probe", 1, 3), ("update", 2, -200), ("fill", 1, -9),
-          ("second", 0, 0), ("mark", 1, 139), ("probe", 2, 5), ("second", 0, 0)]  # fmt: skip
+WANTED = [
+    ("fill", 1, 12),
+    ("fill", 5, -12),
+    ("mark", 1, 60),
+    ("mark", 2, 140),
+    ("forced", 1, -6),
+    ("probe", 1, 3),
+    ("update", 2, -200),
+    ("fill", 1, -9),
+    ("second", 0, 0),
+    ("mark", 1, 139),
+    ("probe", 2, 5),
+    ("second", 0, 0),
+]
 
 
 def test_the_compiled_kernels_give_the_same_digest_as_plain_python() -> None:
     said, digest = run(records_of(Desk(), WANTED), [])
     assert said["insolvencies"]
     code = (
-        "import json; from tests.property.test_risk_machine import *; "
-        f"said, digest = run(records_of(Desk(), [tuple(e) for e in json.loads('''{json.dumps(WANTED)}''')]), []); print(digest.hex(), len(said['insolvencies']))"
+        "import json, sys; from tests.property.test_risk_machine import *; "
+        "said, digest = run(records_of(Desk(), [tuple(e) for e in json.loads(sys.argv[1])]), []); print(digest.hex(), len(said['insolvencies']))"
     )
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONHASHSEED": "7"}
-    plain = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    plain = subprocess.run([sys.executable, "-c", code, json.dumps(WANTED)], env=environment, capture_output=True, text=True, check=True)
     assert plain.stdout.split() == [digest.hex(), str(len(said["insolvencies"]))]

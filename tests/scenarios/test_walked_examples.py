@@ -102,7 +102,7 @@ def test_opposite_legs_are_netted_first_so_adl_touches_four_lots(shards: int) ->
     assert ran.rows("fills", "position_side", "lots", "quote", kind=FillKind.NETTING) == [(PositionSide.LONG, -6, -540), (PositionSide.SHORT, 6, 540)]
     assert ran.rows("insolvencies", "position_side", "lots", "bankruptcy_quote", kind=InsolvencyKind.POSITION) == [(PositionSide.LONG, 4, 400)]
     adl = instructions(ran, InstructionKind.ADL, "lots", "quote")
-    assert [sum(column) for column in zip(*adl, strict=True)] == [-4, -400]  # type: ignore[call-overload]
+    assert [sum(column) for column in zip(*adl, strict=True)] == [-4, -400]
     assert ran.wallet(L) == 0
 
 

@@ -14,7 +14,7 @@ from streams.engine.machine import Machine
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.task import TaskName, TaskSpec
 from streams.risk.machine import RiskMachine
-from streams.tasks import machine_for
+from streams.tasks import joint_book, machine_for
 from streams.topics import STREAMS, partition_count
 from streams.venue.exchange import Exchange
 from streams.venue.scenarios.scenario import Scenario
@@ -81,17 +81,7 @@ class Ran:
 
     def differences(self) -> list[str]:
         """Where our books differ from the exchange's own."""
-        positions: dict[tuple[int, int, int], int] = {}
-        cash: dict[tuple[int, int | None, int | None], int] = {}
-        for machine in self.risk():
-            book = machine.book
-            for group in range(len(book.groups)):
-                account, _, instrument, side = book.group_key(group)
-                costs = sum(int(book.positions.rows["cost"][p]) for p in book.held(group))
-                cash[account, instrument or None, side or None] = int(book.groups.rows["wallet"][group]) - costs
-            for row in range(len(book.positions)):
-                positions[book.position_key(row)] = int(book.positions.rows["lots"][row])
-        return list(self.exchange.book.differences(positions, cash))
+        return list(self.exchange.book.differences(*joint_book(self.machines.values())))
 
 
 async def _run(scenario: Scenario, shards: int, options: RunnerOptions) -> Ran:

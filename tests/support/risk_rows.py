@@ -52,19 +52,38 @@ def instrument(number: int = 1, *, unit: int = 1, rates: Sequence[tuple[int, int
     """A linear instrument; one tier of 5 % unless told."""
     tiers = [{"floor": f, "rate_ppm": r, "maintenance_amount": a} for f, r, a in rates]
     row = {
-        "event_time_us": 1, "instrument": number, "symbol": f"I{number}", "version": 1, "kind": InstrumentKind.LINEAR, "asset": 1, "pool": 1,
-        "value_per_tick_lot": unit, "max_mark_ticks": 10**6, "max_lots": 10**6, "tiers": tiers,
-    }  # fmt: skip
+        "event_time_us": 1,
+        "instrument": number,
+        "symbol": f"I{number}",
+        "version": 1,
+        "kind": InstrumentKind.LINEAR,
+        "asset": 1,
+        "pool": 1,
+        "value_per_tick_lot": unit,
+        "max_mark_ticks": 10**6,
+        "max_lots": 10**6,
+        "tiers": tiers,
+    }
     return "instruments", {**row, **more}
 
 
 def pool(**more: Any) -> Record:
     """A pool whose fund is account 31."""
     row = {
-        "event_time_us": 1, "pool": 1, "version": 1, "asset": 1, "fund_account": 31, "policy_id": RankPolicy.BITMEX, "price_rule": PriceRule.BANKRUPTCY,
-        "score_wallet_floor": 1, "net_notional_cap": None, "adl_start_value": -(2**50), "adl_stop_value": 2**50, "warning_ratio_ppm": 0,
+        "event_time_us": 1,
+        "pool": 1,
+        "version": 1,
+        "asset": 1,
+        "fund_account": 31,
+        "policy_id": RankPolicy.BITMEX,
+        "price_rule": PriceRule.BANKRUPTCY,
+        "score_wallet_floor": 1,
+        "net_notional_cap": None,
+        "adl_start_value": -(2**50),
+        "adl_stop_value": 2**50,
+        "warning_ratio_ppm": 0,
         "instruction_valid_us": 1_000_000,
-    }  # fmt: skip
+    }
     return "pools", {**row, **more}
 
 
@@ -116,18 +135,33 @@ class Desk:
     def fill(self, account: int, lots: int, quote: int, number: int = 1, **more: Any) -> Record:
         """One side of a fill."""
         row = {
-            "event_time_us": self.now(), "account": account, "account_seq": self.seq(account), "trade_id": self.time_us, "leg": 0, "counter_account": 99,
-            "instrument": number, "position_side": PositionSide.ONE_WAY, "margin_mode": MarginMode.CROSS, "lots": lots, "quote": quote, "margin_moved": 0,
+            "event_time_us": self.now(),
+            "account": account,
+            "account_seq": self.seq(account),
+            "trade_id": self.time_us,
+            "leg": 0,
+            "counter_account": 99,
+            "instrument": number,
+            "position_side": PositionSide.ONE_WAY,
+            "margin_mode": MarginMode.CROSS,
+            "lots": lots,
+            "quote": quote,
+            "margin_moved": 0,
             "kind": FillKind.TRADE,
-        }  # fmt: skip
+        }
         return "fills", {**row, **more}
 
     def update(self, account: int, kind: UpdateKind, amount: int, **more: Any) -> Record:
         """An account update."""
         row = {
-            "event_time_us": self.now(), "account": account, "account_seq": self.seq(account), "update_id": self.time_us, "kind": kind, "asset": 1,
+            "event_time_us": self.now(),
+            "account": account,
+            "account_seq": self.seq(account),
+            "update_id": self.time_us,
+            "kind": kind,
+            "asset": 1,
             "amount": amount,
-        }  # fmt: skip
+        }
         return "account-updates", {**row, **more}
 
     def opening(self, account: int, wallet: int, *positions: tuple[int, int, int], role: Role = Role.USER, isolated: bool = False) -> list[Record]:
@@ -135,10 +169,16 @@ class Desk:
         parts: list[dict[str, Any]] = [] if isolated else [{"amount": wallet}]
         for number, lots, cost in positions:
             mode = MarginMode.ISOLATED if isolated else MarginMode.CROSS
-            parts.append({
-                "amount": wallet if isolated else 0, "instrument": number, "position_side": PositionSide.ONE_WAY, "lots": lots, "cost": cost,
-                "margin_mode": mode,
-            })  # fmt: skip
+            parts.append(
+                {
+                    "amount": wallet if isolated else 0,
+                    "instrument": number,
+                    "position_side": PositionSide.ONE_WAY,
+                    "lots": lots,
+                    "cost": cost,
+                    "margin_mode": mode,
+                }
+            )
         rows = []
         for n, part in enumerate(parts):
             rows.append(self.update(account, UpdateKind.SNAPSHOT, part.pop("amount"), part=n, parts=len(parts), role=role, **part))

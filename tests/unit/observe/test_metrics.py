@@ -1,6 +1,8 @@
 """The metric table and what is counted from a step's outputs."""
 
 import re
+import socket
+import urllib.request
 
 import pytest
 from prometheus_client import generate_latest
@@ -82,3 +84,16 @@ def test_refusals_are_counted_by_reason() -> None:
     outputs.refuse("fills", 0, DeadLetterReason.OUT_OF_BOUNDS, "lots", 5)
     count_outputs(metrics, outputs)
     assert metrics.value("dead_letters", reason="OUT_OF_BOUNDS") == 1
+
+
+def test_the_endpoint_listens_on_the_loopback_interface_and_shows_the_table() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    metrics = Metrics()
+    metrics.add("steps", task="pools", shard=0)
+    metrics.serve(port)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    assert 'backstop_steps_total{shard="0",task="pools"} 1.0' in text
+    assert "backstop_build_info" in text

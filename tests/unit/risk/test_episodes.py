@@ -17,9 +17,17 @@ from tests.support.risk_rows import Desk, Record, instrument, pool
 def result(desk: Desk, instruction: dict[str, object], lots: int, outcome: Outcome = Outcome.FILLED, **more: object) -> Record:
     account = int(str(instruction["account"]))
     row = {
-        "instruction_id": instruction["instruction_id"], "kind": instruction["kind"], "account": account, "event_time_us": desk.now(), "outcome": outcome,
-        "executed_lots": lots, "executed_quote": 0, "executed_amount": 0, "last_account_seq": desk.seqs.get(account, 0), "reason": "",
-    }  # fmt: skip
+        "instruction_id": instruction["instruction_id"],
+        "kind": instruction["kind"],
+        "account": account,
+        "event_time_us": desk.now(),
+        "outcome": outcome,
+        "executed_lots": lots,
+        "executed_quote": 0,
+        "executed_amount": 0,
+        "last_account_seq": desk.seqs.get(account, 0),
+        "reason": "",
+    }
     return "instruction-results", {**row, **more}
 
 
@@ -138,7 +146,7 @@ def test_a_waiting_result_that_contradicts_the_fills_refers_to_its_place_in_the_
 
 def test_an_incomplete_snapshot_lets_other_records_wait_and_makes_the_account_suspect_in_the_end() -> None:
     desk = Desk()
-    first, second = desk.opening(1, 500, (1, 10, 1_000))
+    first, _ = desk.opening(1, 500, (1, 10, 1_000))
     desk.feed(instrument(), pool(), first, desk.fill(1, 1, 100))
     assert desk.machine.book.account_row(1) == 0
     assert len(desk.machine.book.positions) == 0  # the fill waits
@@ -176,10 +184,18 @@ def test_a_frozen_mark_moves_nothing_and_an_older_sequence_neither() -> None:
 
 def probe(desk: Desk, wave: int, lots: int, time_us: int | None = None) -> Record:
     row = {
-        "wave_id": wave, "pool": 1, "instrument": 1, "side": PositionSide.SHORT, "lots_needed": lots, "policy_id": RankPolicy.BITMEX, "policy_version": 1,
-        "score_wallet_floor": 1, "shard_count": 1, "event_time_us": time_us or desk.time_us,
+        "wave_id": wave,
+        "pool": 1,
+        "instrument": 1,
+        "side": PositionSide.SHORT,
+        "lots_needed": lots,
+        "policy_id": RankPolicy.BITMEX,
+        "policy_version": 1,
+        "score_wallet_floor": 1,
+        "shard_count": 1,
+        "event_time_us": time_us or desk.time_us,
         "marks": [{"instrument": 1, "mark_ticks": 88, "sequence": 2}],
-    }  # fmt: skip
+    }
     return "adl-probes", row
 
 
@@ -213,9 +229,17 @@ def test_a_decision_keeps_what_was_allocated_and_a_fill_uses_it_up() -> None:
     desk = shorts()
     desk.feed(probe(desk, 9, 4))
     decision = {
-        "wave_id": 9, "pool": 1, "instrument": 1, "side": PositionSide.SHORT, "status": 1, "chunk": 0, "chunks": 1, "event_time_us": desk.now(),
-        "residuals": [], "rows": [{"account": 2, "position_side": PositionSide.ONE_WAY, "lots": 4, "instruction_id": 55}],
-    }  # fmt: skip
+        "wave_id": 9,
+        "pool": 1,
+        "instrument": 1,
+        "side": PositionSide.SHORT,
+        "status": 1,
+        "chunk": 0,
+        "chunks": 1,
+        "event_time_us": desk.now(),
+        "residuals": [],
+        "rows": [{"account": 2, "position_side": PositionSide.ONE_WAY, "lots": 4, "instruction_id": 55}],
+    }
     desk.feed(("adl-decisions", decision))
     assert desk.machine.reservations.held_by(9) == []
     assert desk.machine.reservations.of((2, 1, 1), 55) == 4
@@ -234,7 +258,7 @@ def test_hedge_legs_are_netted_before_anything_else() -> None:
         leg[1]["account_seq"] = 2 + n
     desk.feed(instrument(), pool(), *opening, *legs)
     out = desk.feed(desk.mark(90))  # 30 + 900 - 1,000 - 540 + 570 = -40
-    cancel, net = desk.rows("instructions", out)
+    _, net = desk.rows("instructions", out)
     assert (net["kind"], net["lots"], net["quote"]) == (InstructionKind.NET, -6, -540)
     netting = [
         desk.fill(1, -6, -540, position_side=PositionSide.LONG, kind=FillKind.NETTING, instruction_id=net["instruction_id"]),

@@ -106,9 +106,13 @@ def test_a_snapshot_heals_a_suspect_account() -> None:
 
 
 fills = st.tuples(
-    st.integers(1, 4), st.integers(1, 2), st.sampled_from([1, 1, 1, 2, 3]), st.sampled_from([1, 1, 1, 2]), st.integers(-30, 30).filter(bool),
+    st.integers(1, 4),
+    st.integers(1, 2),
+    st.sampled_from([1, 1, 1, 2, 3]),
+    st.sampled_from([1, 1, 1, 2]),
+    st.integers(-30, 30).filter(bool),
     st.integers(-200, 200),
-)  # fmt: skip
+)
 
 
 @given(st.lists(fills, min_size=1, max_size=40), st.integers(0, 3))
