@@ -1,6 +1,6 @@
 # Every verb of the project. `make` alone explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-kafka test check format bench kafka-up kafka-down clean
+.PHONY: help setup demo demo-kafka test simulate campaign check format bench bench-engine kafka-up kafka-down clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,14 +25,21 @@ $(STAMP): requirements.lock
 demo: setup ## Run the crash of 10 October 2025 embedded: no servers; report, zero sums, identical replay
 	$(BIN)/backstop demo $(DEMO_ARGS)
 
-demo-kafka: setup ## The same on real Kafka: a broker, a worker process, verified from topic offsets
+demo-kafka: setup ## The same on real Kafka: a broker, a worker process; recorded by topic offsets and verified
 	@$(PYTHON) infra/kafka/broker.py up --dir run/kafka
 	@trap '$(PYTHON) infra/kafka/broker.py down --dir run/kafka' EXIT; \
 	BACKSTOP_KAFKA__BOOTSTRAP_SERVERS=$$($(PYTHON) -c 'import json; print(json.load(open("run/kafka/broker.json"))["bootstrap"])') \
 	$(BIN)/backstop demo --bus kafka --dir run/demo-kafka $(KAFKA_DEMO_ARGS)
+	$(BIN)/backstop verify --dir run/demo-kafka
 
 test: setup ## Pass the tests: units, properties, scenarios, real Kafka, embedded ClickHouse
 	$(BIN)/pytest
+
+simulate: setup ## Seeded runs with every fault on the simulated bus: SEEDS=100, FIRST=0; a failing seed is printed and shrunk
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),100) --first $(or $(FIRST),0)
+
+campaign: setup ## Faults on real processes and a real broker for MINUTES=10 from SEED=1; a failing round keeps its log in run/campaign
+	$(BIN)/python -m tests.campaign $(or $(MINUTES),10) $(or $(SEED),1) $(ROUND)
 
 check: setup ## Lint, format, types, import rules
 	$(BIN)/ruff check streams tests infra
@@ -46,6 +53,9 @@ format: setup ## Bring the code into shape
 
 bench: setup ## Measure: engine on the memory bus and on Kafka, a mark over 1 M accounts, ranking 1 M positions
 	$(BIN)/python -m tests.bench
+
+bench-engine: setup ## Measure beside Kafka Streams, Faust and plain aiokafka on one broker (SCALE=1 REPEATS=3); writes docs/benchmarks.md
+	$(BIN)/python -m tests.bench.bench_engine_peers
 
 kafka-up: ## Start a broker on loopback, in run/kafka
 	$(PYTHON) infra/kafka/broker.py up --dir run/kafka --port 9092

@@ -16,6 +16,23 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from streams import __version__
+from streams.cli_dlq import dlq_app
+from streams.cli_options import (
+    Bootstrap,
+    Config,
+    Deployment,
+    Directory,
+    From,
+    Json,
+    Partitions,
+    Shards,
+    SourceBus,
+    SourceName,
+    To,
+    ends_of,
+    settings_of,
+    source_of,
+)
 from streams.commands.console import complain
 from streams.errors import BackstopError
 from streams.observe.logs import configure_logs
@@ -33,6 +50,9 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="Create or check the topics of a deployment.", rich_markup_mode=None)
 app.add_typer(topics_app, name="topics")
+app.add_typer(dlq_app, name="dlq")
+schemas_app = typer.Typer(help="The schema files: locked versions and their compatibility.", rich_markup_mode=None)
+app.add_typer(schemas_app, name="schemas")
 
 
 class BusName(StrEnum):
@@ -51,15 +71,6 @@ class Roles(StrEnum):
     ALL = "all"
 
 
-Config = Annotated[Path | None, typer.Option("--config", help="TOML file of settings; flags, environment and .env go before it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Directory = Annotated[Path, typer.Option("--dir", help="Directory of the run.")]
-Bootstrap = Annotated[str | None, typer.Option("--bootstrap-servers", "-b", help="Brokers: host:port, comma separated.")]
-Deployment = Annotated[str | None, typer.Option("--deployment", help="Prefix of every topic and transactional id.")]
-Shards = Annotated[int | None, typer.Option("--shards", min=1, help="Accounts shards; fixed for the life of a deployment.")]
-Partitions = Annotated[int | None, typer.Option("--account-partitions", min=1, help="Partitions of the account-keyed topics.")]
-
-
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"backstop {__version__}")
@@ -74,12 +85,6 @@ def root(
     """Without a command, print the help."""
     if context.invoked_subcommand is None and not version:
         typer.echo(context.get_help())
-
-
-def _settings(config: Path | None, **flags: dict[str, Any]) -> Any:
-    from streams.settings import load_settings
-
-    return load_settings(config=config, flags=flags)
 
 
 @app.command()
@@ -98,25 +103,94 @@ def demo(
     """Run a scenario through the whole pipeline and leave its log, snapshots, tables and report in a directory."""
     from streams.commands.demo import DemoOptions, run_demo
 
-    settings = _settings(config, kafka={"bootstrap_servers": bootstrap_servers}, engine={"shards": shards})
+    settings = settings_of(config, kafka={"bootstrap_servers": bootstrap_servers}, engine={"shards": shards})
     options = DemoOptions(scenario=scenario, accounts=accounts, seed=seed, shards=shards, directory=directory, bus=bus.value)
     return run_demo(options, settings, as_json=as_json)
 
 
 @app.command()
-def replay(*, directory: Directory = Path("run/demo"), as_json: Json = False) -> int:
-    """Run the machines again over a recorded log and compare every output and state, byte for byte."""
+def replay(
+    *,
+    directory: Directory = Path("run/demo"),
+    bus: SourceBus = SourceName.DIRECTORY,
+    start: From = None,
+    stop: To = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Parameters from the start, e.g. pool.1.adl_start_value=0: says what changes. Repeatable.")
+    ] = None,
+    deployment: Deployment = None,
+    bootstrap_servers: Bootstrap = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Run the machines again over a recorded log and compare every output and state, byte for byte; or with other parameters."""
     from streams.commands.check import run_replay
+    from streams.commands.sides import run_what_if
+    from streams.engine.whatif import parse_setting
 
-    return run_replay(directory, as_json=as_json)
+    ends = ends_of(start, stop)
+    wanted = [parse_setting(text) for text in settings or ()]
+    source = source_of(bus, directory, deployment=deployment, bootstrap=bootstrap_servers, config=config)
+    return run_what_if(source, *ends, wanted, as_json=as_json) if wanted else run_replay(source, *ends, as_json=as_json)
 
 
 @app.command()
-def verify(*, directory: Directory = Path("run/demo"), as_json: Json = False) -> int:
+def verify(
+    *,
+    directory: Directory = Path("run/demo"),
+    bus: SourceBus = SourceName.DIRECTORY,
+    deployment: Deployment = None,
+    bootstrap_servers: Bootstrap = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
     """Check a run: its files, inputs, chain of steps, outputs and states. Names the first difference and its class."""
     from streams.commands.check import run_verify
 
-    return run_verify(directory, as_json=as_json)
+    return run_verify(source_of(bus, directory, deployment=deployment, bootstrap=bootstrap_servers, config=config), as_json=as_json)
+
+
+@app.command()
+def record(
+    *,
+    directory: Directory,
+    topics: Annotated[list[str] | None, typer.Option("--topic", "-t", help="A stream to copy; left out, all of them. Repeatable.")] = None,
+    start: From = None,
+    stop: To = None,
+    deployment: Deployment = None,
+    bootstrap_servers: Bootstrap = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Copy a range of a deployment's topics into a directory, closed by a MANIFEST."""
+    from streams.commands.record import run_record
+
+    ends = ends_of(start, stop)
+    settings = settings_of(config, kafka={"bootstrap_servers": bootstrap_servers}, engine={"deployment": deployment})
+    return run_record(settings, directory, topics or (), *ends, as_json=as_json)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Directory of a run.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Directory of another.")],
+    *,
+    as_json: Json = False,
+) -> int:
+    """Show the first difference between two runs, event by event, field by field."""
+    from streams.commands.check import Source
+    from streams.commands.sides import run_compare
+
+    return run_compare(Source(a), Source(b), as_json=as_json)
+
+
+@app.command()
+def doctor(*, deployment: Deployment = None, bootstrap_servers: Bootstrap = None, config: Config = None, as_json: Json = False) -> int:
+    """Print every setting with its origin, secrets masked, and whether the broker and ClickHouse answer."""
+    from streams.commands.doctor import run_doctor
+
+    flags = {"kafka": {"bootstrap_servers": bootstrap_servers}, "engine": {"deployment": deployment}}
+    return run_doctor(settings_of(config, **flags), config=config, flags=flags, as_json=as_json)
 
 
 @app.command()
@@ -136,23 +210,31 @@ def query(
 def worker(
     *,
     roles: Annotated[Roles, typer.Option(help="engine: shards. views: notifications. sink: ClickHouse. all: what is set up.")] = Roles.ALL,
-    shards: Annotated[str, typer.Option("--shards", help="Task shards to run, e.g. accounts/0,pools/0, or all.")] = "all",
+    shards: Annotated[
+        str, typer.Option("--shards", help="shared: as many as fall to this worker. all, or e.g. accounts/0,pools/0: these, whatever others do.")
+    ] = "shared",
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Follow the shards of other workers: they are verified, and taken over at once.")
+    ] = False,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Take over shards that an older version of the rules has left.")] = False,
     metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Prometheus endpoint on the loopback interface; 0: none.")] = 0,
+    health_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of /healthz and /readyz on the loopback interface; 0: none.")] = 0,
     deployment: Deployment = None,
     bootstrap_servers: Bootstrap = None,
     config: Config = None,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> int:
     """Run the engine's shards, the views and the sink until SIGTERM or an error."""
-    from streams.worker import run_worker
+    from streams.worker.run import WorkerOptions, run_worker
 
-    settings = _settings(config, kafka={"bootstrap_servers": bootstrap_servers}, engine={"deployment": deployment})
-    return run_worker(settings, roles=roles.value, shards=shards, metrics_port=metrics_port, log_level=log_level)
+    settings = settings_of(config, kafka={"bootstrap_servers": bootstrap_servers}, engine={"deployment": deployment})
+    options = WorkerOptions(roles.value, shards, standby, upgrade, metrics_port, health_port, log_level)
+    return run_worker(settings, options)
 
 
 def _topic_settings(config: Path | None, deployment: str | None, bootstrap: str | None, shards: int | None, partitions: int | None) -> Any:
     engine = {"deployment": deployment, "shards": shards, "account_partitions": partitions}
-    return _settings(config, kafka={"bootstrap_servers": bootstrap}, engine=engine)
+    return settings_of(config, kafka={"bootstrap_servers": bootstrap}, engine=engine)
 
 
 @topics_app.command("create")
@@ -185,6 +267,26 @@ def topics_check(
     from streams.commands.topics import run_check
 
     return run_check(_topic_settings(config, deployment, bootstrap_servers, shards, account_partitions), as_json=as_json)
+
+
+@topics_app.command("acls")
+def topics_acls(*, deployment: Deployment = None, config: Config = None, as_json: Json = False) -> int:
+    """Print the rights that each role needs on the broker."""
+    from streams.commands.acls import run_acls
+
+    return run_acls(settings_of(config, engine={"deployment": deployment}), as_json=as_json)
+
+
+@schemas_app.command("check")
+def schemas_check(
+    *,
+    write: Annotated[bool, typer.Option("--write", help="Lock the files as they are now; for a new version, and until the first release.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Check that every version of every schema can read every other, and that no locked file has changed."""
+    from streams.commands.schemas import run_check
+
+    return run_check(write=write, as_json=as_json)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

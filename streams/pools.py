@@ -138,7 +138,6 @@ class PoolsMachine:
 
     def _result(self, row: Mapping[str, Any], out: Outputs) -> None:
         """Route a result to the room that sent the instruction; those of the accounts task pass by here too."""
-        self.fund.see_party(row)
         if row["kind"] == InstructionKind.ADL:
             episode, execution = self.adl.result(row, out, self.now_us)
             if execution is not None:

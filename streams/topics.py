@@ -52,6 +52,7 @@ STREAMS: dict[str, Stream] = {
         Stream("fills", "fill", "account", A, "exchange", FOREVER_MS),
         Stream("account-updates", "account_update", "account", A, "exchange", FOREVER_MS),
         Stream("instruction-results", "instruction_result", "account", A, "exchange", FOREVER_MS, ("account", "instruction_id")),
+        Stream("corrections", "correction", "account", A, "exchange", FOREVER_MS),
         Stream("instructions", "instruction", "account", A, "engine", FOREVER_MS),
         Stream("account-states", "account_state", "account", A, "accounts", FOREVER_MS),
         Stream("insolvencies", "insolvency", "pool", O, "accounts", FOREVER_MS, ("kind", "account", "instrument", "position_side")),
@@ -72,7 +73,7 @@ STREAMS: dict[str, Stream] = {
 }
 
 # Order of streams at one event time.
-ACCOUNTS_READS = ("instruments", "pools", "account-updates", "fills", "instruction-results", "adl-decisions", "marks", "adl-probes")
+ACCOUNTS_READS = ("instruments", "pools", "account-updates", "fills", "instruction-results", "corrections", "adl-decisions", "marks", "adl-probes")
 POOLS_READS = ("instruments", "pools", "marks", "fund-flows", "instruction-results", "insolvencies", "adl-candidates", "shard-totals")
 EXCHANGE_STREAMS = tuple(s.name for s in STREAMS.values() if s.written_by == "exchange")
 JOURNALS = {"accounts": "accounts-journal", "pools": "pools-journal"}

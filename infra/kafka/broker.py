@@ -16,6 +16,8 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,29 @@ STOP_SECONDS = 15
 API_VERSIONS_REQUEST = struct.pack(">ihhih", 10, 18, 0, 1, -1)  # size, api key, version, correlation id, no client id
 
 
+SECURE = ("SSL", "SASL_PLAINTEXT", "SASL_SSL")  # listeners beside the plain one
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+@dataclass(frozen=True)
+class Security:
+    """Listeners with TLS and SASL beside the plain one. `users`: name -> password, for every mechanism.
+
+    With `acls` only the anonymous user of the plain listener may do what no ACL allows.
+    """
+
+    users: Mapping[str, str]
+    acls: bool = False
+
+
 class BrokerProblem(Exception):
     """The broker cannot be started or stopped; the message says what to do."""
 
 
-def up(directory: Path, *, port: int = 0, die_with_parent: bool = False) -> dict[str, Any]:
+def up(directory: Path, *, port: int = 0, die_with_parent: bool = False, security: Security | None = None) -> dict[str, Any]:
     """Start a broker in `directory` (the running one if there is one); returns {pid, bootstrap} once it answers.
 
+    With `security` also {listeners: protocol -> address, ca, client_cert, client_key}: PEM files made for this directory.
     `port` 0 takes a free one. With `die_with_parent` (Linux) the broker also ends when the calling process is killed.
     """
     directory = directory.resolve()
@@ -46,8 +64,9 @@ def up(directory: Path, *, port: int = 0, die_with_parent: bool = False) -> dict
     free_port, controller_port = _free_ports()
     broker_port = port or free_port
     properties = _write_properties(directory, broker_port, controller_port)
+    secured = {} if security is None else _secure(directory, properties, security)
     if not (directory / "data" / "meta.properties").exists():
-        _format(command, properties)
+        _format(command, properties, {} if security is None else security.users)
     with (directory / "broker.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "kafka.Kafka", str(properties)],
@@ -64,7 +83,7 @@ def up(directory: Path, *, port: int = 0, die_with_parent: bool = False) -> dict
         process.kill()
         process.wait()
         raise
-    state = {"pid": process.pid, "bootstrap": f"127.0.0.1:{broker_port}"}
+    state = {"pid": process.pid, "bootstrap": f"127.0.0.1:{broker_port}", **secured}
     (directory / "broker.json").write_text(json.dumps(state) + "\n")
     return state
 
@@ -141,10 +160,69 @@ def _write_properties(directory: Path, broker_port: int, controller_port: int) -
     return properties
 
 
-def _format(command: list[str], properties: Path) -> None:
+def _secure(directory: Path, properties: Path, security: Security) -> dict[str, Any]:
+    """Add the secured listeners to the properties; what a client must know of them."""
+    ports = [port for _ in SECURE for port in _free_ports()][: len(SECURE)]
+    addresses = {protocol: f"127.0.0.1:{port}" for protocol, port in zip(SECURE, ports, strict=True)}
+    certificates = directory / "certificates"
+    _make_certificates(certificates)
+    text = properties.read_text()
+    more = "".join(f",{protocol}://{address}" for protocol, address in addresses.items())
+    kinds = "".join(f",{protocol}:{protocol}" for protocol in SECURE)
+    added = {"listeners": more, "advertised.listeners": more, "listener.security.protocol.map": kinds}
+    lines = []
+    for line in text.splitlines():
+        name, _, _ = line.partition("=")
+        lines.append(line + added.get(name, ""))
+    lines += [
+        "inter.broker.listener.name=PLAINTEXT",
+        f"sasl.enabled.mechanisms={','.join(MECHANISMS)}",
+        "ssl.keystore.type=PEM",
+        f"ssl.keystore.location={certificates / 'broker.pem'}",
+        "ssl.truststore.type=PEM",
+        f"ssl.truststore.location={certificates / 'ca.pem'}",
+        "listener.name.ssl.ssl.client.auth=required",
+    ]
+    users = "".join(f' user_{name}="{password}"' for name, password in security.users.items())
+    for listener in ("sasl_plaintext", "sasl_ssl"):
+        lines.append(f"listener.name.{listener}.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required{users};")
+        for mechanism in MECHANISMS[1:]:
+            module = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+            lines.append(f"listener.name.{listener}.{mechanism.lower()}.sasl.jaas.config={module}")
+    if security.acls:
+        lines += ["authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS"]
+    properties.write_text("\n".join(lines) + "\n")
+    properties.chmod(0o600)  # it holds passwords
+    files = {"ca": "ca.pem", "client_cert": "client.crt", "client_key": "client.key"}
+    return {"listeners": addresses, **{name: str(certificates / file) for name, file in files.items()}}
+
+
+def _make_certificates(directory: Path) -> None:
+    """An authority, and a broker's and a client's certificate of it; a day is enough for tests."""
+    directory.mkdir(exist_ok=True)
+    openssl = _program("openssl", "openssl")
+
+    def run(*arguments: str) -> None:
+        done = subprocess.run([openssl, *arguments], cwd=directory, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BrokerProblem(f"openssl {arguments[0]} failed; look at its output:\n{done.stderr}")
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    run("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "1", "-subj", "/CN=backstop test authority")
+    for name in ("broker", "client"):
+        (directory / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        run("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "1", "-extfile", f"{name}.ext")
+        run("x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.crt")
+    (directory / "broker.pem").write_text((directory / "broker.key").read_text() + (directory / "broker.crt").read_text())
+
+
+def _format(command: list[str], properties: Path, users: Mapping[str, str]) -> None:
+    scram = [f"{mechanism}=[name={name},password={password}]" for mechanism in MECHANISMS[1:] for name, password in users.items()]
     tool = [*command, "kafka.tools.StorageTool"]
     cluster = "YmFja3N0b3AtYnJva2VyMQ"  # any 16 bytes: nothing else joins this cluster
-    done = subprocess.run([*tool, "format", "--standalone", "-t", cluster, "-c", str(properties)], capture_output=True, text=True, check=False)
+    more = [part for credential in scram for part in ("--add-scram", credential)]
+    done = subprocess.run([*tool, "format", "--standalone", "-t", cluster, "-c", str(properties), *more], capture_output=True, text=True, check=False)
     if done.returncode:
         raise BrokerProblem(
             f"the broker's data directory could not be formatted; remove {properties.parent} and try again:\n{done.stdout}{done.stderr}"

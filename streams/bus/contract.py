@@ -3,7 +3,7 @@
 Topics here are stream names; a bus adds the deployment's prefix where it talks to a broker. Both buses pass tests/contract.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -35,9 +35,41 @@ class NewRecord:
     headers: tuple[Header, ...] = ()
 
 
-def refuse_oversized(records: Sequence[NewRecord]) -> None:
+@dataclass(frozen=True, slots=True)
+class RecordBlock:
+    """Many records for one partition as columns: written in this order, all with the same headers, as if they stood there one by one."""
+
+    topic: str
+    partition: int
+    timestamps_ms: list[int]
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    headers: tuple[Header, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.timestamps_ms)
+
+    def singly(self) -> Iterator[NewRecord]:
+        """Its records."""
+        for timestamp_ms, key, value in zip(self.timestamps_ms, self.keys, self.values, strict=True):
+            yield NewRecord(self.topic, self.partition, timestamp_ms, key, value, self.headers)
+
+
+Writable = NewRecord | RecordBlock
+
+
+def _may_be_oversized(block: RecordBlock) -> bool:
+    """Whether the longest key, the longest value and the headers together are beyond the limit."""
+    longest = sum(max(map(len, filter(None, column)), default=0) for column in (block.keys, block.values))
+    return longest + sum(len(name.encode()) + len(value) for name, value in block.headers) > MAX_RECORD_BYTES
+
+
+def refuse_oversized(records: Sequence[Writable]) -> None:
     """Raise CheckFailed for the first record beyond MAX_RECORD_BYTES."""
     for record in records:
+        if isinstance(record, RecordBlock):
+            refuse_oversized(list(record.singly()) if _may_be_oversized(record) else [])
+            continue
         size = len(record.key or b"") + len(record.value or b"")
         if record.headers:
             size += sum(len(name.encode()) + len(value) for name, value in record.headers)
@@ -101,7 +133,7 @@ class Reader(Protocol):
 class Writer(Protocol):
     """Writes as one owner. Opened with a transactional id it fences every earlier holder of that id and aborts what they left open."""
 
-    async def commit(self, records: Sequence[NewRecord]) -> dict[TopicPartition, int]:
+    async def commit(self, records: Sequence[Writable]) -> dict[TopicPartition, int]:
         """Write all records atomically, in order per partition; returns the offset after the last record written to each partition.
 
         Raises Fenced (nothing written), CommitUnknown (only the log knows), or CheckFailed when a record is refused (too large, no such

@@ -13,10 +13,18 @@ from typing import Any, TypeVar
 
 import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaError, OffsetOutOfRangeError, TopicAlreadyExistsError
+from aiokafka.errors import (
+    CorruptRecordException,
+    KafkaConnectionError,
+    KafkaError,
+    OffsetOutOfRangeError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+)
 
 from streams.bus.contract import Chunk, TopicPartition, no_such_partition, outside_log
-from streams.bus.kafka_writer import KafkaWriter, end_producer
+from streams.bus.kafka_chunks import Arrivals, is_supported, read_batches, share_out
+from streams.bus.kafka_writer import KafkaWriter, end_consumer, end_producer
 from streams.errors import CheckFailed, Unreachable
 from streams.topics import FOREVER_MS, STREAMS
 
@@ -45,6 +53,7 @@ class KafkaConfig:
     replication_factor: int = 1
     transaction_timeout_ms: int = 8_000
     commit_timeout_ms: int = 10_000
+    record_batches: bool = True  # read by record batches (see kafka_chunks); False: record by record, through aiokafka's public interface only
 
     def connection(self) -> dict[str, Any]:
         """The connection arguments of every aiokafka client."""
@@ -73,6 +82,18 @@ class _Complaints(logging.Filter):
 _complaints = _Complaints()
 
 
+def _listen_to_complaints() -> None:
+    """Hear aiokafka's client module, also where the process logs nothing below CRITICAL; its other modules stay as quiet as they were."""
+    client_log = logging.getLogger("aiokafka")  # the logger of its client module
+    if _complaints not in client_log.filters:
+        client_log.addFilter(_complaints)
+    level = client_log.getEffectiveLevel()
+    if level > logging.WARNING:
+        for name in [name for name in logging.root.manager.loggerDict if name.startswith("aiokafka.")]:
+            logging.getLogger(name).setLevel(level)
+        client_log.setLevel(logging.WARNING)
+
+
 async def _answered(config: KafkaConfig, request: Awaitable[T]) -> T:
     """The broker's answer; Unreachable, with its address, when there is none in time."""
     _complaints.latest = ""
@@ -82,10 +103,18 @@ async def _answered(config: KafkaConfig, request: Awaitable[T]) -> T:
     except (KafkaError, TimeoutError, OSError) as error:
         if isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaConnectionError)):
             raise CheckFailed(f"Kafka at {config.bootstrap_servers} refused a request: {error!r}; look at the rights and settings there") from error
-        reason = _complaints.latest or repr(error)
-        raise Unreachable(
-            f"Kafka at {config.bootstrap_servers} did not answer ({reason}): start it, or correct its address and credentials"
-        ) from error
+        raise _unreachable(config, _complaints.latest or repr(error)) from error
+
+
+def _unreachable(config: KafkaConfig, reason: str) -> Unreachable:
+    """What a person must do about a connection that did not come about. Passwords are never in a reason."""
+    address = config.bootstrap_servers
+    if "SaslAuthenticationFailed" in reason or "UnsupportedSaslMechanism" in reason:
+        who = f"user {config.sasl_username!r} by {config.sasl_mechanism}"
+        return Unreachable(f"Kafka at {address} refused {who}: correct SASL_USERNAME, SASL_PASSWORD and SASL_MECHANISM")
+    if "SSL" in reason.upper() or "CERTIFICATE" in reason.upper():
+        return Unreachable(f"Kafka at {address}: no TLS connection ({reason}): correct SECURITY_PROTOCOL, SSL_CAFILE and SSL_CERTFILE")
+    return Unreachable(f"Kafka at {address} did not answer ({reason}): start it, or correct its address and credentials")
 
 
 class KafkaReader:
@@ -96,6 +125,8 @@ class KafkaReader:
         self._config = config
         self._theirs = dict(partitions)
         self._positions: dict[TopicPartition, int] = {}
+        self._arrivals: dict[TopicPartition, Arrivals] | None = None
+        self._turn = 0
         self._quiet_since = 0.0
         self.closed = False
 
@@ -107,6 +138,9 @@ class KafkaReader:
         for ours, their in self._theirs.items():
             self._consumer.seek(their, firsts[their])
             self._positions[ours] = firsts[their]
+        if self._config.record_batches and is_supported():
+            read_batches(self._consumer)
+            self._arrivals = {ours: Arrivals(ours, position) for ours, position in self._positions.items()}
         self._quiet_since = asyncio.get_running_loop().time()
 
     async def seek(self, partition: TopicPartition, offset: int) -> None:
@@ -116,25 +150,52 @@ class KafkaReader:
             raise outside_log(partition, offset, (first, end))
         self._consumer.seek(self._theirs[partition], offset)
         self._positions[partition] = offset
+        if self._arrivals is not None:
+            self._arrivals[partition].move(offset)
 
     async def poll(self, *, max_records: int, timeout_ms: int, partitions: Sequence[TopicPartition] | None = None) -> list[Chunk]:
         """What is readable now. Raises CheckFailed where the log was cut below the position or is corrupt, Unreachable when the broker is gone."""
-        wanted = self._positions if partitions is None else partitions
-        theirs = [self._theirs[ours] for ours in wanted]
+        wanted = list(self._positions) if partitions is None else list(partitions)
         try:
-            fetched = await self._consumer.getmany(*theirs, timeout_ms=timeout_ms, max_records=max_records)
+            if self._arrivals is None:
+                chunks = await self._poll_records(wanted, max_records, timeout_ms)
+            else:
+                chunks = await self._poll_batches(self._arrivals, wanted, max_records, timeout_ms)
         except OffsetOutOfRangeError as error:
             raise await self._outside(error) from error
         except CorruptRecordException as error:
             raise CheckFailed(f"the log at {self._config.bootstrap_servers} is corrupt: {error}; restore the partition from a replica") from error
+        except TopicAuthorizationFailedError as error:
+            raise CheckFailed(
+                f"Kafka at {self._config.bootstrap_servers} allows no reading of {error}: give the right (`backstop topics acls`)"
+            ) from error
+        await self._notice_silence(chunks)
+        return chunks
+
+    async def _poll_records(self, wanted: Sequence[TopicPartition], max_records: int, timeout_ms: int) -> list[Chunk]:
+        theirs = [self._theirs[ours] for ours in wanted]
+        fetched = await self._consumer.getmany(*theirs, timeout_ms=timeout_ms, max_records=max_records)
         chunks = []
-        for ours, their in zip(list(wanted), theirs, strict=True):
+        for ours, their in zip(wanted, theirs, strict=True):
             start, stop = self._positions[ours], await self._consumer.position(their)
             if start != stop:
                 self._positions[ours] = stop
                 chunks.append(_chunk(ours, start, stop, fetched.get(their, [])))
-        await self._notice_silence(chunks)
         return chunks
+
+    async def _poll_batches(
+        self, arrivals: Mapping[TopicPartition, Arrivals], wanted: Sequence[TopicPartition], max_records: int, timeout_ms: int
+    ) -> list[Chunk]:
+        here = [arrivals[ours] for ours in wanted]
+        open_for_more = [ours for ours in wanted if not arrivals[ours].is_full]
+        if open_for_more:
+            theirs = [self._theirs[ours] for ours in open_for_more]
+            is_waiting = all(one.is_empty for one in here)
+            fetched = await self._consumer.getmany(*theirs, timeout_ms=timeout_ms if is_waiting else 0)
+            for ours, their in zip(open_for_more, theirs, strict=True):
+                arrivals[ours].add(fetched.get(their, ()), await self._consumer.position(their))
+        self._turn = (self._turn + 1) % len(here) if here else 0
+        return share_out([*here[self._turn :], *here[: self._turn]], max_records)
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """(first offset kept, last stable offset). The end asked for under read_committed is the last stable offset."""
@@ -143,10 +204,16 @@ class KafkaReader:
         ends = await _answered(self._config, self._consumer.end_offsets([their]))
         return firsts[their], ends[their]
 
+    async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int | None:
+        """Offset of the first record with this timestamp or a later one; None when there is none."""
+        their = self._theirs[partition]
+        found = await _answered(self._config, self._consumer.offsets_for_times({their: timestamp_ms}))
+        return None if found[their] is None else int(found[their].offset)
+
     async def close(self) -> None:
         """Let go of connections."""
         self.closed = True
-        await self._consumer.stop()
+        await end_consumer(self._consumer)
 
     async def _notice_silence(self, chunks: Sequence[Chunk]) -> None:
         """The consumer tries again for ever and says nothing; so ask the broker when nothing came for a while."""
@@ -185,9 +252,7 @@ class KafkaBus:
         self._prefix = f"{config.deployment}."
         self._admin: Any = None
         self._open: list[KafkaReader | KafkaWriter] = []
-        client_log = logging.getLogger("aiokafka")  # the logger of its client module
-        if _complaints not in client_log.filters:
-            client_log.addFilter(_complaints)
+        _listen_to_complaints()
 
     def topic(self, stream: str) -> str:
         """The topic's name on the broker."""

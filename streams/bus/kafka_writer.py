@@ -5,13 +5,12 @@ answer may still succeed later; only the log knows then.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
-from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, KafkaConnectionError, KafkaError, KafkaTimeoutError, ProducerFenced
+from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, KafkaConnectionError, KafkaTimeoutError, ProducerFenced
 
-from streams.bus.contract import NewRecord, TopicPartition, no_such_partition, refuse_oversized
+from streams.bus.contract import RecordBlock, TopicPartition, Writable, no_such_partition, refuse_oversized
 from streams.errors import BackstopError, CheckFailed, CommitUnknown, Fenced
 
 # The broker answers CONCURRENT_TRANSACTIONS while it still writes the markers of the last commit, and aiokafka then waits 20 ms.
@@ -45,7 +44,7 @@ class KafkaWriter:
         self.closed = False
         self._next_begin = 0.0
 
-    async def commit(self, records: Sequence[NewRecord]) -> dict[TopicPartition, int]:
+    async def commit(self, records: Sequence[Writable]) -> dict[TopicPartition, int]:
         """Write all records in one transaction."""
         if self._ended is not None:
             raise self._ended
@@ -73,7 +72,7 @@ class KafkaWriter:
         self.closed = True
         await end_producer(self._producer)
 
-    async def _refuse_unknown(self, records: Sequence[NewRecord]) -> None:
+    async def _refuse_unknown(self, records: Sequence[Writable]) -> None:
         for known_lately in (False, True):
             unknown = [record for record in records if not 0 <= record.partition < self._counts.get(record.topic, 0)]
             if not unknown:
@@ -82,24 +81,29 @@ class KafkaWriter:
                 raise no_such_partition(unknown[0].topic, unknown[0].partition)
             self._counts = await self._names.partitions()
 
-    def _encode(self, records: Sequence[NewRecord]) -> list[_Batch]:
+    def _encode(self, records: Sequence[Writable]) -> list[_Batch]:
         """All batches before the transaction begins: while one is open, it hides the commits of others from readers."""
-        by_partition: dict[TopicPartition, list[NewRecord]] = {}
+        by_partition: dict[TopicPartition, list[Writable]] = {}
         for record in records:
             by_partition.setdefault(TopicPartition(record.topic, record.partition), []).append(record)
         return [(partition, batch) for partition, group in by_partition.items() for batch in self._pack(group)]
 
-    def _pack(self, records: Iterable[NewRecord]) -> list[Any]:
+    def _pack(self, records: Iterable[Writable]) -> list[Any]:
         batch = self._producer.create_batch()
         batches = [batch]
         for record in records:
-            key, value, timestamp_ms, headers = record.key, record.value, record.timestamp_ms, list(record.headers)
-            if (
-                batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers) is None
-            ):  # full: it is closed, an empty one takes any record
-                batch = self._producer.create_batch()
-                batches.append(batch)
-                batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers)
+            headers = list(record.headers)
+            rows = (
+                zip(record.timestamps_ms, record.keys, record.values, strict=True)
+                if isinstance(record, RecordBlock)
+                else ((record.timestamp_ms, record.key, record.value),)
+            )
+            for timestamp_ms, key, value in rows:
+                if batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+                    # Full, and closed thereby; an empty one takes any record.
+                    batch = self._producer.create_batch()
+                    batches.append(batch)
+                    batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
         batch.close()
         return batches
 
@@ -157,11 +161,29 @@ async def end_producer(producer: Any) -> None:
     for future in (*unheard, producer._txn_manager.wait_for_transaction_end()):
         if future is not None:
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
-    with contextlib.suppress(KafkaError, TimeoutError):
-        await asyncio.wait_for(producer.stop(), CLOSE_SECONDS)
+    if await _stopped(producer.stop()):
         return
     sender = producer._sender.sender_task
     if sender is not None:
         sender.cancel()
-    with contextlib.suppress(KafkaError, TimeoutError):
-        await asyncio.wait_for(producer.client.close(), CLOSE_SECONDS)
+    await _stopped(producer.client.close())
+
+
+async def end_consumer(consumer: Any) -> None:
+    """Stop a consumer in bounded time, whatever state it is in; where `stop()` breaks off half-way, its connections are closed behind it."""
+    if not await _stopped(consumer.stop()):
+        await _stopped(consumer._client.close())
+
+
+async def _stopped(stop: Coroutine[Any, Any, Any]) -> bool:
+    """Whether a client stopped well and in time.
+
+    In a task of its own: where a fetch has failed, aiokafka lets the cancellation of its own tasks out of `stop()`, and it must not pass for ours.
+    """
+    stopping = asyncio.create_task(stop)
+    stopping.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        await asyncio.wait([stopping], timeout=CLOSE_SECONDS)
+        return stopping.done() and not stopping.cancelled() and stopping.exception() is None
+    finally:
+        stopping.cancel()

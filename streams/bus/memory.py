@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from streams.bus.contract import Chunk, NewRecord, TopicPartition, no_such_partition, outside_log, refuse_oversized
+from streams.bus.contract import Chunk, NewRecord, RecordBlock, TopicPartition, Writable, no_such_partition, outside_log, refuse_oversized
 from streams.errors import CheckFailed, Fenced
 
 
@@ -34,6 +34,14 @@ class _Log:
         self.values.append(record.value)
         self.headers.append(record.headers)
         self.end += 1
+
+    def extend(self, block: RecordBlock) -> None:
+        self.offsets += range(self.end, self.end + len(block))
+        self.timestamps_ms += block.timestamps_ms
+        self.keys += block.keys
+        self.values += block.values
+        self.headers += [block.headers] * len(block)
+        self.end += len(block)
 
 
 class _Cursor:
@@ -120,7 +128,7 @@ class MemoryWriter:
         self._owners = owners
         self._transactional_id = transactional_id
 
-    async def commit(self, records: Sequence[NewRecord]) -> dict[TopicPartition, int]:
+    async def commit(self, records: Sequence[Writable]) -> dict[TopicPartition, int]:
         """Write all records, then one marker on each partition touched."""
         if self._owners[self._transactional_id] is not self:
             raise Fenced(f"transactional id {self._transactional_id} has a newer owner; nothing was written: drop the state of this one")
@@ -134,7 +142,10 @@ class MemoryWriter:
         written: dict[TopicPartition, int] = {}
         touched: dict[int, _Log] = {}
         for record, log in zip(records, targets, strict=True):
-            log.append(record)
+            if isinstance(record, RecordBlock):
+                log.extend(record)
+            else:
+                log.append(record)
             written[TopicPartition(record.topic, record.partition)] = log.end
             touched[id(log)] = log
         for log in touched.values():

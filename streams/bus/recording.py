@@ -6,7 +6,7 @@ The same log gives the same bytes: the sync marker is a function of stream and p
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,10 +26,14 @@ BLOCK_BYTES = 256 * 1024
 RECORDS_A_CHUNK = 10_000
 
 
-async def record(bus: Bus, directory: Path, topics: Iterable[str] | None = None) -> dict[str, int]:
+Ranges = Mapping[TopicPartition, tuple[int, int]]  # offsets [from, to)
+
+
+async def record(bus: Bus, directory: Path, topics: Iterable[str] | None = None, *, ranges: Ranges | None = None) -> dict[str, int]:
     """Write what is readable now of `topics` (all streams of the bus when None); returns the number of records by stream.
 
-    Files of an earlier recording of the same streams are replaced. Raises CheckFailed when a stream does not exist.
+    `ranges` narrows partitions down; they must lie inside the log. Files of an earlier recording of the same streams are replaced.
+    Raises CheckFailed when a stream does not exist.
     """
     counts = await bus.partitions()
     written: dict[str, int] = {}
@@ -46,14 +50,15 @@ async def record(bus: Bus, directory: Path, topics: Iterable[str] | None = None)
             written[topic] = 0
             for partition in partitions:
                 with (folder / f"{partition.partition}.avro").open("wb") as file:
-                    written[topic] += await _record_partition(reader, partition, file)
+                    written[topic] += await _record_partition(reader, partition, file, (ranges or {}).get(partition))
         finally:
             await reader.close()
     return written
 
 
-async def _record_partition(reader: Reader, partition: TopicPartition, file: BinaryIO) -> int:
-    first, end = await reader.bounds(partition)
+async def _record_partition(reader: Reader, partition: TopicPartition, file: BinaryIO, within: tuple[int, int] | None) -> int:
+    first, end = within or await reader.bounds(partition)
+    await reader.seek(partition, first)
     container = ContainerWriter(
         file,
         _parsed_schema(),

@@ -8,10 +8,10 @@ from streams.settings import Settings
 from streams.topics import STREAMS, partition_count
 
 
-def kafka_bus(settings: Settings) -> KafkaBus:
-    """A bus that nothing has connected yet."""
+def kafka_config(settings: Settings) -> KafkaConfig:
+    """How to reach the brokers of these settings."""
     kafka = settings.kafka
-    config = KafkaConfig(
+    return KafkaConfig(
         bootstrap_servers=kafka.bootstrap_servers,
         deployment=settings.engine.deployment,
         security_protocol=kafka.security_protocol,
@@ -19,8 +19,13 @@ def kafka_bus(settings: Settings) -> KafkaBus:
         sasl_username=kafka.sasl_username,
         sasl_password=kafka.password,
         ssl_context=kafka.ssl_context(),
+        record_batches=kafka.record_batches,
     )
-    return KafkaBus(config)
+
+
+def kafka_bus(settings: Settings) -> KafkaBus:
+    """A bus that nothing has connected yet."""
+    return KafkaBus(kafka_config(settings))
 
 
 def topic_counts(*, account_partitions: int, shards: int) -> dict[str, int]:

@@ -1,17 +1,68 @@
-"""`backstop verify` and `backstop replay`: whether a recorded run is what it was, and whether it comes to the same again."""
+"""`backstop verify` and `backstop replay`: whether a run is what it was, and whether it comes to the same again.
 
-from collections.abc import Sequence
-from dataclasses import asdict
+Both take a recorded directory, or the topics of a deployment on Kafka as they are now.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from streams.bus.contract import Bus, TopicPartition
 from streams.bus.manifest import check_manifest
+from streams.bus.ranges import BEGINNING, END, Ends, resolve
+from streams.bus.recording import load
 from streams.commands import run_directory
+from streams.commands.broker import kafka_bus
 from streams.commands.console import complain, emit_json, progress, run, say
 from streams.engine.compare import Difference, Differs
-from streams.engine.replay import ReplayReport, replay
-from streams.engine.verify import verify
+from streams.engine.replay import WHOLE, Part, ReplayReport, replay_bus
+from streams.engine.snapshot import SnapshotStore
+from streams.engine.verify import SNAPSHOTS, Report, verify, verify_bus
+from streams.errors import CheckFailed
+from streams.settings import Settings
 from streams.tasks import machine_for
+from streams.topics import EXCHANGE_STREAMS
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a run stands: a recorded directory, or, with settings, a deployment on Kafka."""
+
+    directory: Path
+    kafka: Settings | None = None
+
+    def __str__(self) -> str:
+        return str(self.directory) if self.kafka is None else f"{self.kafka.engine.deployment} at {self.kafka.kafka.bootstrap_servers}"
+
+    @property
+    def json(self) -> dict[str, str]:
+        """How a result names it."""
+        return {"directory": str(self.directory)} if self.kafka is None else {"deployment": self.kafka.engine.deployment}
+
+
+@asynccontextmanager
+async def opened(source: Source) -> AsyncIterator[Bus]:
+    """The log of a run. Raises CheckFailed for damage, also where a deployment has no topics; Unreachable without a broker."""
+    if source.kafka is None:
+        yield await load(source.directory)
+        return
+    bus = kafka_bus(source.kafka)
+    try:
+        if not await bus.partitions():
+            raise CheckFailed(
+                f"there are no topics of deployment {source.kafka.engine.deployment} at {source.kafka.kafka.bootstrap_servers}: name another"
+            )
+        yield bus
+    finally:
+        await bus.close()
+
+
+def require(source: Source) -> None:
+    """Raises UsageProblem for a directory that is none of a run."""
+    if source.kafka is None:
+        run_directory.require(source.directory)
 
 
 def difference_json(difference: Difference | None) -> dict[str, Any] | None:
@@ -22,46 +73,72 @@ def difference_json(difference: Difference | None) -> dict[str, Any] | None:
     return {"class": fields.pop("kind").value, **fields}
 
 
-def run_verify(directory: Path, *, as_json: bool) -> int:
+def run_verify(source: Source, *, as_json: bool) -> int:
     """0 when everything is as recorded, 1 with the first difference."""
-    run_directory.require(directory)
+    require(source)
     with progress() as tick:
         tick("verifying")
-        report = run(verify(directory, machine_for))
+        report = run(_verified(source))
     if as_json:
         counts = {"files": report.files, "steps": report.steps, "inputs": report.inputs, "outputs": report.outputs, "snapshots": report.snapshots}
-        emit_json({"directory": str(directory), "same": report.is_same, "difference": difference_json(report.difference), **counts})
+        emit_json({**source.json, "same": report.is_same, "difference": difference_json(report.difference), **counts})
     elif report.is_same:
         say(
-            f"{directory}: as recorded. {report.files:,} files, {report.steps:,} steps run again over {report.inputs:,} inputs, "
+            f"{source}: as recorded. {report.files:,} files, {report.steps:,} steps run again over {report.inputs:,} inputs, "
             f"{report.outputs:,} outputs and {report.snapshots:,} snapshots compared"
         )
     if report.difference is not None:
-        complain(f"{directory} is not as recorded: {report.difference}")
+        complain(f"{source} is not as recorded: {report.difference}")
     return 0 if report.is_same else 1
 
 
-def run_replay(directory: Path, *, as_json: bool) -> int:
+async def _verified(source: Source) -> Report:
+    if source.kafka is None:
+        return await verify(source.directory, machine_for)
+    snapshots = source.kafka.engine.data_dir / SNAPSHOTS
+    store = SnapshotStore(snapshots, keep=None) if snapshots.is_dir() else None  # those that are here: other workers keep their own
+    async with opened(source) as bus:
+        return await verify_bus(bus, machine_for, snapshots=store)
+
+
+async def part_of(bus: Bus, start: Ends, stop: Ends) -> Part:
+    """The exchange's records between two ends."""
+    if start == Ends(BEGINNING) and stop == Ends(END):
+        return WHOLE
+    counts = await bus.partitions()
+    partitions = [TopicPartition(stream, number) for stream in EXCHANGE_STREAMS for number in range(counts.get(stream, 0))]
+    until_ms = stop.default.value if stop.default.kind == "time" else None
+    comparable = start == Ends(BEGINNING) and stop.is_one_moment and stop.default != BEGINNING
+    return Part(await resolve(bus, partitions, start, stop), until_ms, comparable)
+
+
+def run_replay(source: Source, start: Ends, stop: Ends, *, as_json: bool) -> int:
     """0 when the exchange's records lead to the same outputs and states, 1 otherwise. Raises CheckFailed for a file that is not as recorded."""
-    run_directory.require(directory)
+    require(source)
     with progress() as tick:
-        tick("checking files")
-        check_manifest(directory)
+        if source.kafka is None:
+            tick("checking files")
+            check_manifest(source.directory)
         tick("replaying")
-        report, differences = run(_replayed(directory))
+        report, differences, part = run(_replayed(source, start, stop))
     if as_json:
-        document = {"directory": str(directory), "identical": not differences}
+        document = {**source.json, "compared": part.is_comparable, "identical": not differences if part.is_comparable else None}
         emit_json({**document, **replay_json(report), "differences": [difference_json(difference) for difference in differences]})
     elif not differences:
-        say(
-            f"{directory}: identical. {report.inputs:,} inputs in {report.turns:,} turns gave the same {report.outputs:,} outputs"
-            f"{_reordered(report)}\n"
-            f"  state     {report.state_digest}\n  outputs   {report.output_digest}\n  decisions {report.decision_digest}"
-        )
+        digests = ("state", report.state_digest), ("outputs", report.output_digest), ("decisions", report.decision_digest)
+        say("\n".join([f"{source}: {_verdict(report, part)}", *(f"  {name:<9} {digest}" for name, digest in digests)]))
     if differences:
         more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
-        complain(f"{directory} does not replay: {differences[0]}{more}")
+        complain(f"{source} does not replay: {differences[0]}{more}")
     return 1 if differences else 0
+
+
+def _verdict(report: ReplayReport, part: Part) -> str:
+    figures = f"{report.inputs:,} inputs in {report.turns:,} turns gave"
+    if not part.is_comparable:
+        return f"replayed, not compared: what was recorded had other causes than this part. {figures} {report.outputs:,} outputs"
+    reordered = f" (in {len(report.reordered)} partitions in another order: several shards write there)" if report.reordered else ""
+    return f"identical. {figures} the same {report.outputs:,} outputs{reordered}"
 
 
 def replay_json(report: ReplayReport) -> dict[str, Any]:
@@ -71,13 +148,11 @@ def replay_json(report: ReplayReport) -> dict[str, Any]:
     return {**{name: getattr(report, name) for name in names}, "reordered": reordered}
 
 
-def _reordered(report: ReplayReport) -> str:
-    return f" (in {len(report.reordered)} partitions in another order: several shards write there)" if report.reordered else ""
-
-
-async def _replayed(directory: Path) -> tuple[ReplayReport, Sequence[Difference]]:
-    try:
-        report = await replay(directory, machine_for)
-    except Differs as error:
-        return ReplayReport(), [error.difference]
-    return report, report.differences
+async def _replayed(source: Source, start: Ends, stop: Ends) -> tuple[ReplayReport, Sequence[Difference], Part]:
+    async with opened(source) as bus:
+        part = await part_of(bus, start, stop)
+        try:
+            report = await replay_bus(bus, machine_for, part)
+        except Differs as error:
+            return ReplayReport(), [error.difference], part
+    return report, report.differences, part

@@ -1,8 +1,10 @@
 """`backstop topics`: the topics of a deployment, created or compared with the table in `streams/topics.py`."""
 
-from streams.commands.broker import kafka_bus, present_topics, refuse_differences, wanted_topics
+from streams.commands.broker import kafka_bus, kafka_config, present_topics, refuse_differences, wanted_topics
 from streams.commands.console import emit_json, run, say
 from streams.settings import Settings
+from streams.worker.engine import every_shard
+from streams.worker.group import create_shards_topic
 
 
 async def _create(settings: Settings) -> list[str]:
@@ -10,6 +12,7 @@ async def _create(settings: Settings) -> list[str]:
     try:
         before = await bus.partitions()
         await bus.create_topics(wanted_topics(settings))
+        await create_shards_topic(kafka_config(settings), len(every_shard(settings)))
         return [name for name in wanted_topics(settings) if name not in before]
     finally:
         await bus.close()

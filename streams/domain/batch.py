@@ -74,20 +74,34 @@ class Refusal:
     account: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnRows:
+    """Rows to write as columns, NULL where absent; `partition` is one for all, or one for each."""
+
+    columns: Mapping[str, Column]
+    partition: NDArray[np.int64] | int
+
+
 @dataclass(slots=True)
 class Outputs:
     """What a step says. Rows of one stream keep their order; `alarms` are for operators (logs and metrics), never part of the log.
 
     A row is a dict of the schema's fields: ints, enum codes as ints (IntEnum is fine), None, str, lists of dicts. A nullable field may be left out.
+    In one step a stream gets its rows either one by one or as columns.
     """
 
     rows: dict[str, list[tuple[int, Row]]] = field(default_factory=dict)  # stream -> [(partition, row)]
+    columns: dict[str, list[ColumnRows]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     alarms: list[tuple[str, dict[str, Any]]] = field(default_factory=list)  # (snake_case name, facts)
 
     def emit(self, stream: str, row: Row, partition: int = 0) -> None:
         """Add one row to a stream."""
         self.rows.setdefault(stream, []).append((partition, row))
+
+    def emit_columns(self, stream: str, columns: Mapping[str, Column], partition: NDArray[np.int64] | int = 0) -> None:
+        """Add many rows to a stream, in this order; numbers and texts only. A nullable field may be left out."""
+        self.columns.setdefault(stream, []).append(ColumnRows(columns, partition))
 
     def refuse(self, stream: str, index: int, reason: DeadLetterReason, detail: str, account: int | None = None) -> None:
         """Refuse one input row."""

@@ -228,6 +228,15 @@ class DeadLetterReason(IntEnum):
     BAD_VALUE = 10
 
 
+class CorrectionKind(IntEnum):
+    """What an operator does about a dead letter: the record as it should have been, or letting it go."""
+
+    UNKNOWN = 0
+    FILL = 1
+    UPDATE = 2
+    DROP = 3
+
+
 class Severity(IntEnum):
     """How loud the notification is."""
 

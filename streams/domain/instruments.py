@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from streams.domain.events import DeadLetterReason, InstrumentKind, PriceRule, RankPolicy
-from streams.domain.money import MAX_INSTRUMENT, MAX_LOTS, MAX_VALUE, PPM, mul_ppm_ceil
+from streams.domain.money import MAX_INSTRUMENT, MAX_LOTS, MAX_VALUE, MAX_WARNING_PPM, PPM, mul_ppm_ceil
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,10 @@ def parse_instrument(row: Mapping[str, Any]) -> Instrument | tuple[DeadLetterRea
         return DeadLetterReason.BAD_VALUE, "tiers must start at floor 0 and ascend"
     if any(not 0 < t.rate_ppm <= PPM or not 0 <= t.maintenance_amount <= MAX_VALUE for t in tiers):
         return DeadLetterReason.OUT_OF_BOUNDS, f"tier rates must lie in 1..{PPM} ppm and amounts in 0..{MAX_VALUE}"
+    exact = maintenance_amounts([(t.floor, t.rate_ppm) for t in tiers])
+    is_continuous = all(abs(t.maintenance_amount - e.maintenance_amount) <= 1 for t, e in zip(tiers, exact, strict=True))
+    if not is_continuous or any(a.rate_ppm > b.rate_ppm for a, b in pairwise(tiers)):
+        return DeadLetterReason.BAD_VALUE, "tier rates must ascend, and amounts make maintenance continuous at the floors to one unit"
     return Instrument(
         instrument=row["instrument"], symbol=row["symbol"], version=row["version"], kind=InstrumentKind(row["kind"]), asset=row["asset"],
         pool=row["pool"], value_per_tick_lot=units, max_mark_ticks=ticks, max_lots=lots, tiers=tiers,
@@ -108,8 +112,11 @@ def parse_pool(row: Mapping[str, Any]) -> Pool | tuple[DeadLetterReason, str]:
         return DeadLetterReason.BAD_VALUE, "policy_id and price_rule must be known"
     if row["adl_start_value"] >= row["adl_stop_value"]:
         return DeadLetterReason.BAD_VALUE, "adl_start_value must lie below adl_stop_value"
-    if row["score_wallet_floor"] <= 0 or row["instruction_valid_us"] <= 0 or row["warning_ratio_ppm"] < 0:
-        return DeadLetterReason.OUT_OF_BOUNDS, "score_wallet_floor and instruction_valid_us must be positive, warning_ratio_ppm not negative"
+    if row["score_wallet_floor"] <= 0 or row["instruction_valid_us"] <= 0 or not 0 <= row["warning_ratio_ppm"] <= MAX_WARNING_PPM:
+        return (
+            DeadLetterReason.OUT_OF_BOUNDS,
+            f"score_wallet_floor, instruction_valid_us: positive; warning_ratio_ppm: 0..{MAX_WARNING_PPM}",
+        )
     return Pool(
         pool=row["pool"], version=row["version"], asset=row["asset"], fund_account=row["fund_account"], policy_id=RankPolicy(row["policy_id"]),
         price_rule=PriceRule(row["price_rule"]), score_wallet_floor=row["score_wallet_floor"], net_notional_cap=row["net_notional_cap"],

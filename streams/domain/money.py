@@ -9,13 +9,15 @@ from typing import Final, TypeVar
 PPM: Final = 1_000_000
 
 # Bounds checked at the door. VALUE: |lots x ticks x value_per_tick_lot|, cost, quote of one position (4.5e9 USD at a scale of 1e-6).
-# WALLET: one balance. The equity of a group of up to 512 positions then stays within 2^60 + 512 x 2^53 < 2^63 and never wraps.
+# WALLET: one balance. With 256 positions a group's equity stays within 2^60 + 256 x 2^53 < 2^62 and its maintenance within 2^60; a warning
+# ratio of at most 3 then keeps their difference below 2^63.
 MAX_VALUE: Final = 2**52
 MAX_WALLET: Final = 2**60
 MAX_LOTS: Final = 2**52
 MAX_ACCOUNT: Final = 2**62
 MAX_INSTRUMENT: Final = 2**20
-MAX_GROUP_POSITIONS: Final = 512
+MAX_GROUP_POSITIONS: Final = 256
+MAX_WARNING_PPM: Final = 3_000_000
 
 K = TypeVar("K", bound=int)
 

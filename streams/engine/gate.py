@@ -63,6 +63,7 @@ class PoolsGate:
         self._expected: dict[TopicPartition, int] = {}  # of the exchange's turn, where it is in lock-step
         self._buffer: dict[TopicPartition, list[Chunk]] = {}
         self._journal: list[Chunk] = []  # read already, journaled with the next step
+        self._before: dict[int, tuple[int, int]] = {}  # clock and held results of shards as they were before that
         self._since_ms: int | None = None
         self._alarms: list[tuple[str, dict[str, object]]] = []
 
@@ -76,6 +77,8 @@ class PoolsGate:
         for chunk in chunks:
             if chunk.topic == JOURNALS["accounts"]:
                 self._journal.append(chunk)
+                shard = self._shards[chunk.partition]
+                self._before.setdefault(chunk.partition, (shard.clock_us, shard.held))
             else:
                 self._expected |= counts_named([chunk])
                 self._buffer.setdefault(TopicPartition(chunk.topic, chunk.partition), []).append(chunk)
@@ -97,7 +100,7 @@ class PoolsGate:
             taken = self._before_clocks() if self._arrived() else []
         if taken:
             self._since_ms = now_ms if self.waiting else None
-            taken, self._journal = taken + self._journal, []
+            taken, self._journal, self._before = taken + self._journal, [], {}
         return taken
 
     def alarms(self) -> list[tuple[str, dict[str, object]]]:
@@ -116,6 +119,16 @@ class PoolsGate:
                     late.update(index for index in self._readers(partition) if self._shards[index].consumed[partition] < count)
         return sorted(late)
 
+    def wanted(self) -> list[TopicPartition]:
+        """What to read next where not all can be held: what was announced or consumed and has not arrived; else the shards' journals alone."""
+        due = Counter(self._announced)
+        for counts in (self._expected, *(shard.consumed for shard in self._shards)):
+            for partition, count in counts.items():
+                if partition.topic in READ_BY_BOTH:
+                    due[partition] = max(due[partition], count)
+        short = [partition for partition, count in due.items() if self._received[partition] < count]
+        return short or [TopicPartition(JOURNALS["accounts"], shard) for shard in range(self._spec.shard_count)]
+
     def said(self, step: Step) -> None:
         """What the pools task itself has written: the shards will answer to it."""
         for part in step.outputs:
@@ -129,13 +142,17 @@ class PoolsGate:
         self.said(step)
 
     def facts(self) -> list[Fact]:
-        """All it knows of what has been taken, for a snapshot; what waits in it is read again after a restart."""
-        facts = [Fact("clock", index, "", 0, shard.clock_us) for index, shard in enumerate(self._shards)]
-        facts += [Fact("held", index, "", 0, shard.held) for index, shard in enumerate(self._shards)]
-        facts += [
-            Fact("consumed", index, *partition, count) for index, shard in enumerate(self._shards) for partition, count in shard.consumed.items()
-        ]
-        facts += [Fact("announced", -1, *partition, count) for partition, count in self._announced.items()]
+        """All it knows of what has been taken, for a snapshot; what waits in it is read again after a restart, journals too."""
+        announced, consumed = Counter(self._announced), [Counter(shard.consumed) for shard in self._shards]
+        for chunk in self._journal:
+            for record in open_chunk(chunk):
+                consumed[chunk.partition].subtract(_consumed(record))
+                announced.subtract(_announced(record))
+        clocks = [self._before.get(index, (shard.clock_us, shard.held)) for index, shard in enumerate(self._shards)]
+        facts = [Fact("clock", index, "", 0, clock_us) for index, (clock_us, _) in enumerate(clocks)]
+        facts += [Fact("held", index, "", 0, held) for index, (_, held) in enumerate(clocks)]
+        facts += [Fact("consumed", index, *partition, count) for index, counts in enumerate(consumed) for partition, count in counts.items()]
+        facts += [Fact("announced", -1, *partition, count) for partition, count in announced.items()]
         facts += [Fact("received", -1, *partition, count - self._waiting(partition)) for partition, count in self._received.items()]
         return facts + [Fact("said", -1, *partition, count) for partition, count in self._said.items()]
 
@@ -163,11 +180,8 @@ class PoolsGate:
 
     def _know_step(self, shard: _Shard, record: StepRecord) -> None:
         shard.clock_us, shard.held = record.event_time_us, record.held
-        for part in record.slices:
-            shard.consumed[TopicPartition(part.topic, part.partition)] += part.count
-        for output in record.outputs:
-            if output.topic in POOLS_READS:
-                self._announced[TopicPartition(output.topic, output.partition)] += output.count
+        shard.consumed.update(_consumed(record))
+        self._announced.update(_announced(record))
 
     def _readers(self, partition: TopicPartition) -> Iterable[int]:
         """The shards that read a partition."""
@@ -218,3 +232,11 @@ class PoolsGate:
             return count
         consumed = min(self._shards[index].consumed[partition] for index in self._readers(partition))
         return min(count, max(0, consumed - (self._received[partition] - len(whole))))
+
+
+def _consumed(record: StepRecord) -> dict[TopicPartition, int]:
+    return {TopicPartition(part.topic, part.partition): part.count for part in record.slices}
+
+
+def _announced(record: StepRecord) -> dict[TopicPartition, int]:
+    return {TopicPartition(output.topic, output.partition): output.count for output in record.outputs if output.topic in POOLS_READS}

@@ -4,7 +4,7 @@ A record's own hash is the SHA-256 of its encoding with the hash itself zeroed; 
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from streams.bus.contract import Bus, Chunk, NewRecord, Reader, TopicPartition
@@ -37,8 +37,16 @@ class Genesis:
 
 
 @dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Where a new version of the rules took over: which one it was before, and its digest of the same state."""
+
+    from_version: int
+    from_state_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One step record, read or about to be written."""
+    """One step record, read or about to be written. A *note* takes and says nothing: it lists a snapshot or records an upgrade."""
 
     task: str
     shard: int
@@ -55,6 +63,16 @@ class StepRecord:
     own_hash: bytes = NO_HASH
     snapshot: SnapshotRef | None = None
     genesis: Genesis | None = None
+    upgrade: Upgrade | None = None
+
+    @property
+    def is_note(self) -> bool:
+        """Whether no input was taken: the state after it is the state before it, told by another version where `upgrade` is set."""
+        return self.genesis is None and not self.slices
+
+    def sealed(self, own_hash: bytes) -> "StepRecord":
+        """The same record with its own hash."""
+        return replace(self, own_hash=own_hash)
 
 
 def genesis_of(spec: TaskSpec) -> Genesis:
@@ -84,6 +102,23 @@ def step_record(
     )
 
 
+def note_after(tail: StepRecord, *, owner: str, generation: int, snapshot: SnapshotRef | None) -> StepRecord:
+    """A record that takes nothing and leaves the state as `tail` left it, not sealed yet."""
+    return replace(
+        tail,
+        step=tail.step + 1,
+        owner=owner,
+        generation=generation,
+        slices=(),
+        outputs=(),
+        previous_hash=tail.own_hash,
+        own_hash=NO_HASH,
+        snapshot=snapshot,
+        genesis=None,
+        upgrade=None,
+    )
+
+
 def seal(record: StepRecord) -> tuple[NewRecord, bytes]:
     """The record as it is written, and its own hash."""
     unsealed = new_record(JOURNALS[record.task], _row(record), record.shard)
@@ -94,7 +129,7 @@ def seal(record: StepRecord) -> tuple[NewRecord, bytes]:
 
 
 def _row(record: StepRecord) -> dict[str, Any]:
-    genesis, snapshot = record.genesis, record.snapshot
+    genesis, snapshot, upgrade = record.genesis, record.snapshot, record.upgrade
     return {
         "task": record.task,
         "shard": record.shard,
@@ -117,6 +152,7 @@ def _row(record: StepRecord) -> dict[str, Any]:
             "shard_count": genesis.shard_count,
             "inputs": [{"topic": topic, "partitions": partitions} for topic, partitions in genesis.inputs],
         },
+        "upgrade": None if upgrade is None else {"from_version": upgrade.from_version, "from_state_digest": upgrade.from_state_digest},
         "held": record.held,
         "previous_hash": record.previous_hash,
         "own_hash": NO_HASH,
@@ -130,7 +166,7 @@ def open_record(journal: TopicPartition, offset: int, value: bytes | None) -> St
     assert value is not None
     if hashlib.sha256(value[:-HASH_BYTES] + NO_HASH).digest() != value[-HASH_BYTES:]:
         raise CheckFailed(f"{where}: the step record's own hash is not that of its bytes: the journal is damaged; restore it")
-    genesis, snapshot = row["genesis"], row["snapshot"]
+    genesis, snapshot, upgrade = row["genesis"], row["snapshot"], row["upgrade"]
     return StepRecord(
         task=row["task"],
         shard=row["shard"],
@@ -148,6 +184,7 @@ def open_record(journal: TopicPartition, offset: int, value: bytes | None) -> St
         snapshot=snapshot and SnapshotRef(snapshot["step"], snapshot["file_sha256"]),
         genesis=genesis
         and Genesis(genesis["deployment"], genesis["shard_count"], tuple((part["topic"], part["partitions"]) for part in genesis["inputs"])),
+        upgrade=upgrade and Upgrade(upgrade["from_version"], upgrade["from_state_digest"]),
     )
 
 
@@ -166,6 +203,19 @@ def check_link(before: StepRecord | None, record: StepRecord) -> str | None:
         return f"step {record.step} does not carry the hash of the record before it"
     if (record.genesis is None) != (record.step > 0):
         return f"step {record.step} {'is no genesis' if record.step == 0 else 'is a second genesis'}"
+    return None if before is None else _wrong_version(before, record)
+
+
+def _wrong_version(before: StepRecord, record: StepRecord) -> str | None:
+    """Versions change only at an upgrade, which is a note; any other note leaves the state as it was."""
+    if record.upgrade is None:
+        if record.machine_version != before.machine_version:
+            return f"step {record.step} is of version {record.machine_version}, the one before of {before.machine_version}, and it is no upgrade"
+        if record.is_note and (record.outputs or record.state_digest != before.state_digest):
+            return f"step {record.step} took nothing, but it says something or has another state than the one before"
+        return None
+    if not record.is_note or record.upgrade != Upgrade(before.machine_version, before.state_digest):
+        return f"step {record.step} is an upgrade of another state than that of the step before"
     return None
 
 
@@ -206,16 +256,21 @@ async def records_from(bus: Bus, journal: TopicPartition, step: int) -> list[Ste
     """The step records from `step` on (from the first when there is no earlier one), linked as they must be. Raises CheckFailed."""
     reader = await bus.reader([journal])
     try:
-        first, end = await reader.bounds(journal)
-        back = 64
-        while True:
-            start = max(first, end - back)
-            records = await _range(reader, journal, start, end)
-            if start == first or (records and records[0].step <= step):
-                break
-            back *= 4
+        return await read_records(reader, journal, step)
     finally:
         await reader.close()
+
+
+async def read_records(reader: Reader, journal: TopicPartition, step: int) -> list[StepRecord]:
+    """The same from a reader of the journal, which stands at the journal's end afterwards."""
+    first, end = await reader.bounds(journal)
+    back = 64
+    while True:
+        start = max(first, end - back)
+        records = await _range(reader, journal, start, end)
+        if start == first or (records and records[0].step <= step):
+            break
+        back *= 4
     for before, record in zip([None, *records], records, strict=False):
         wrong = check_link(before, record) if before is not None or record.step == 0 else None
         if wrong is not None:

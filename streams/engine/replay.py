@@ -2,10 +2,11 @@
 
 Verify proves each step by itself; this proves that the whole comes to the same from the exchange's records alone. They are given turn by turn,
 under their recorded offsets: by the turn the venue's header names, or, where a recording has none, by event time.
+A part of them may be replayed, and with other parameters (whatif.py); the part decides whether anything recorded can be compared.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from streams.bus.contract import Bus, Chunk, TopicPartition
 from streams.bus.memory import MemoryBus
 from streams.bus.recording import load
 from streams.domain.events import NULL
-from streams.engine.chunks import read_all
+from streams.engine.chunks import cut, read_all
 from streams.engine.compare import Difference, DifferenceClass
 from streams.engine.digests import OUTPUT_STREAMS, decision_digest, output_digest, state_digest
 from streams.engine.journal import StepRecord
@@ -29,7 +30,25 @@ from streams.topics import EXCHANGE_STREAMS
 from streams.wire.codec import codec
 
 Ints = NDArray[np.int64]
+Edit = Callable[[list[Chunk]], list[Chunk]]  # of the exchange's records, before they are given
 OWNER = "replay"
+PARAMETERS = ("instruments", "pools")  # always from their beginning: nothing can be valued without them
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which of the exchange's records are replayed: `ranges` are the offsets [from, to) of partitions; one not named is replayed whole.
+
+    What comes out is compared with the records before `until_ms` (None: with all), unless the part begins after the beginning of the log, or
+    ends elsewhere than at one moment: the recorded outputs had other causes then (`is_comparable` False).
+    """
+
+    ranges: Mapping[TopicPartition, tuple[int, int]] | None = None
+    until_ms: int | None = None
+    is_comparable: bool = True
+
+
+WHOLE = Part()
 
 
 @dataclass(slots=True)
@@ -51,8 +70,32 @@ async def replay(directory: Path, factory: MachineFactory) -> ReplayReport:
     return await replay_bus(await load(directory), factory)
 
 
-async def replay_bus(recorded: Bus, factory: MachineFactory) -> ReplayReport:
-    """Replay what stands on a bus."""
+async def replay_bus(recorded: Bus, factory: MachineFactory, part: Part = WHOLE) -> ReplayReport:
+    """Replay what stands on a bus, or a part of it."""
+    replayed = await rerun_bus(recorded, factory, part)
+    report = replayed.report
+    if not part.is_comparable:
+        return report
+    counts = await recorded.partitions()
+    for partition in (TopicPartition(stream, number) for stream in OUTPUT_STREAMS for number in range(counts.get(stream, 0))):
+        _compare(_before(await read_all(recorded, partition), part.until_ms), await read_all(replayed.bus, partition), report)
+    if part.until_ms is None:
+        _compare_states(replayed.journals, replayed.digests, report)
+    return report
+
+
+@dataclass(slots=True)
+class Replayed:
+    """A replay and what it left: the log with the records given and everything said, the recorded journals, the machines' last digests."""
+
+    report: ReplayReport
+    bus: MemoryBus
+    journals: Mapping[TaskSpec, Sequence[StepRecord]]
+    digests: Mapping[TaskSpec, bytes]
+
+
+async def rerun_bus(recorded: Bus, factory: MachineFactory, part: Part = WHOLE, edit: Edit | None = None) -> Replayed:
+    """Give the exchange's records of the part, edited if asked, to new machines; nothing is compared."""
     journals = await read_journals(recorded)
     counts = await recorded.partitions()
     bus = MemoryBus()
@@ -63,20 +106,35 @@ async def replay_bus(recorded: Bus, factory: MachineFactory) -> ReplayReport:
         await runner.start()
     report = ReplayReport()
     external = [TopicPartition(stream, number) for stream in EXCHANGE_STREAMS for number in range(counts.get(stream, 0))]
-    for turn in _turns([await read_all(recorded, partition) for partition in external]):
+    chunks = [_within(await read_all(recorded, partition), part) for partition in external]
+    for turn in _turns(chunks if edit is None else edit(chunks)):
         for chunk in turn:
             bus.preload(chunk)
             report.inputs += len(chunk)
         await settle(runners)
         report.turns += 1
-    for partition in (TopicPartition(stream, number) for stream in OUTPUT_STREAMS for number in range(counts.get(stream, 0))):
-        _compare(await read_all(recorded, partition), await read_all(bus, partition), report)
     digests = {runner.spec: runner.task.machine.digest() for runner in runners}
-    _compare_states(journals, digests, report)
     report.state_digest = state_digest(digests.values())
     report.output_digest = await output_digest(bus)
     report.decision_digest = await decision_digest(bus)
-    return report
+    report.outputs = sum([len(await read_all(bus, TopicPartition(s, n))) for s in OUTPUT_STREAMS for n in range(counts.get(s, 0))])
+    return Replayed(report, bus, journals, digests)
+
+
+def _within(whole: Chunk, part: Part) -> Chunk:
+    """The records of the part; those of parameters from their beginning."""
+    start, stop = (part.ranges or {}).get(TopicPartition(whole.topic, whole.partition), (whole.start, whole.stop))
+    if whole.topic in PARAMETERS:
+        start = whole.start
+    return cut(cut(whole, start)[1], stop)[0]
+
+
+def _before(whole: Chunk, until_ms: int | None) -> Chunk:
+    """The records written before a moment: outputs carry the time of the event that caused them."""
+    if until_ms is None:
+        return whole
+    at = next((index for index, timestamp_ms in enumerate(whole.timestamps_ms) if timestamp_ms >= until_ms), len(whole))
+    return _piece(whole, 0, at)
 
 
 def _turns(wholes: Sequence[Chunk]) -> Iterator[list[Chunk]]:
@@ -148,7 +206,6 @@ def _decoded_times(whole: Chunk) -> Ints:
 def _compare(then: Chunk, now: Chunk, report: ReplayReport) -> None:
     """One output partition, recorded and replayed."""
     recorded, replayed = _records(then), _records(now)
-    report.outputs += len(replayed)
     if recorded == replayed:
         return
     if Counter(recorded) == Counter(replayed):

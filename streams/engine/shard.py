@@ -1,32 +1,34 @@
-"""One shard at work: take over, then read, step and commit, each step one atomic write of its outputs and its step record.
+"""One shard at work: read, step and commit, each step one atomic write of its outputs and its step record.
 
-Crash-only: start and recovery are one path. After any error the state in memory is dropped; only the log says what was committed.
+Crash-only: start and recovery are one path (`streams/engine/takeover.py`). After any error the state in memory is dropped; only the log says
+what was committed.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 
-from streams.bus.contract import Bus, Chunk, Reader, TopicPartition, Writer
-from streams.engine.gate import PoolsGate
-from streams.engine.journal import NO_HASH, SnapshotRef, StepRecord, genesis_of, read_tail, seal, step_record
-from streams.engine.recovery import fresh, recover
+from streams.bus.contract import Bus, Chunk
+from streams.engine.journal import note_after, seal, step_record
+from streams.engine.pacing import Pace, is_urgent
+from streams.engine.recovery import Base
 from streams.engine.snapshot import SnapshotStore, tables_of
+from streams.engine.standby import Standby
+from streams.engine.survey import Survey, survey
+from streams.engine.takeover import Live, Seat, journal_alone, take_over
 from streams.engine.task import MachineFactory, Step, Task, TaskSpec
-from streams.engine.turns import TurnHold
-from streams.errors import CommitUnknown, UsageProblem
+from streams.errors import CommitUnknown, Fenced, UsageProblem
 
 log = structlog.get_logger()
 
-FULL_READ = 5_000  # records a read asks for at first, and always where steps must be cut the same way every time
-READ_BOUNDS = (500, 40_000)
+OFF_LOOP_FROM = 2_000  # records from which a step is worth a thread even where nobody else needs the loop
 IDLE_WAIT_MS = 50
 GATE_WAIT_MS = 5  # a gate that holds something back is asked again this soon: its patience may be over
-OFF_LOOP_FROM = 2_000  # records from which a step is worth a thread: the loop must go on serving connections
+GATE_RECORDS = 50_000  # once so many wait in the gate, only what it waits for is read: memory stays bounded however far behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +72,11 @@ class RunnerOptions:
 
     snapshot_every: int = 200_000  # records taken between two snapshots
     patience_ms: int | None = 50  # of the pools gate; None waits for ever
-    target_step_ms: int | None = None  # None: reads are never resized
+    target_step_ms: int | None = None  # of a step with something urgent; None: reads are never resized
 
 
-@dataclass(slots=True)
-class _Live:
-    """What a running shard holds; dropped as a whole."""
-
-    task: Task
-    gate: PoolsGate | None
-    reader: Reader
-    writer: Writer
-    generation: int
-    last_hash: bytes
-    hold: TurnHold = field(default_factory=TurnHold)
-    snapshot: SnapshotRef | None = None  # written, not yet listed
-    writing: "asyncio.Task[SnapshotRef] | None" = None
-    since_snapshot: int = 0  # records
+def _always() -> bool:
+    return True
 
 
 class ShardRunner:
@@ -103,17 +93,19 @@ class ShardRunner:
         observer: Observer | None = None,
         options: RunnerOptions | None = None,
         clock: Callable[[], float] = time.monotonic,
+        still_assigned: Callable[[], bool] = _always,
+        standby: Standby | None = None,
+        upgrades: bool = False,
     ) -> None:
         self.spec = spec
-        self._bus = bus
-        self._factory = factory
         self._owner = owner
         self._snapshots = snapshots
         self._observer: Observer = observer or Silent()
         self._options = options or RunnerOptions()
         self._clock = clock
-        self._live: _Live | None = None
-        self._ask_for = FULL_READ
+        self._live: Live | None = None
+        self._pace = Pace(self._options.target_step_ms)
+        self._seat = Seat(bus, spec, factory, owner, snapshots, self._options.patience_ms, still_assigned, standby, upgrades)
 
     @property
     def task(self) -> Task:
@@ -126,18 +118,24 @@ class ShardRunner:
         gate = self._running().gate
         return 0 if gate is None else gate.waiting
 
+    @property
+    def origin(self) -> tuple[str, int]:
+        """Where the running state came from (genesis, journal, snapshot, standby, upgrade), and how many steps were run again for it."""
+        live = self._running()
+        return live.origin, live.reran
+
     async def start(self) -> None:
         """Take the shard over: fence earlier owners, find the state, stand ready to read on.
 
         Raises ConfigurationProblem on another topology or version, Differs when a journaled step does not come out the same,
-        CheckFailed when the log no longer holds what is needed.
+        CheckFailed when the log no longer holds what is needed, Fenced when it is not assigned here any more.
         """
         while True:
             await self.stop()
             try:
-                self._live = await self._take_over()
+                self._live = await take_over(self._seat)
             except CommitUnknown:
-                continue  # of the genesis: the log knows
+                continue  # of the genesis or an upgrade: the log knows
             return
 
     async def stop(self) -> None:
@@ -157,67 +155,47 @@ class ShardRunner:
         """
         return await self._turn(wait_ms=0, in_background=False)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Turn until `stop` is set. Raises what `turn` raises; the shard is let go of in any case."""
+    async def run(self, stop: asyncio.Event, *, leaves_snapshot: Callable[[], bool] = lambda: False) -> None:
+        """Turn until `stop` is set. Raises what `turn` raises; the shard is let go of in any case.
+
+        Where `leaves_snapshot` says so at the end, it leaves a snapshot that the next start begins from.
+        """
         try:
             while not stop.is_set():
                 live = self._running()
                 waiting = live.gate is not None and live.gate.waiting > 0
                 if not await self._turn(wait_ms=GATE_WAIT_MS if waiting else IDLE_WAIT_MS, in_background=True):
                     await asyncio.sleep(0)  # a bus in this process never waits by itself, and others must get their turns
+            if leaves_snapshot():
+                await self.leave_snapshot()
         finally:
             await self.stop()
 
-    async def lag(self) -> dict[TopicPartition, int]:
-        """Offsets not yet taken, by input partition."""
+    async def leave_snapshot(self) -> None:
+        """Write a snapshot of the state as it is and list it in the journal, unless the newest listed one is of this very state."""
         live = self._running()
-        return {partition: (await live.reader.bounds(partition))[1] - position for partition, position in live.task.positions.items()}
+        if self._snapshots is None or live.is_covered:
+            return
+        await self._listed(live, wait=True)
+        try:
+            tables = tables_of(live.task, live.gate)
+            ref = await asyncio.to_thread(self._snapshots.write, self.spec, live.tail.step, live.tail.state_digest, tables)
+            note = note_after(live.tail, owner=self._owner, generation=live.generation, snapshot=ref)
+            live.tail = await journal_alone(live.writer, note)
+            live.task.number = live.tail.step
+            live.is_covered = True
+        except (OSError, Fenced, CommitUnknown) as error:  # the next start runs a few more steps again, that is all
+            log.warning("snapshot_failed", task=self.spec.task, shard=self.spec.shard, reason=str(error))
 
-    def _running(self) -> _Live:
+    async def survey(self) -> Survey:
+        """How far behind it is, and how much of the inputs before its oldest kept snapshot the log still holds."""
+        live = self._running()
+        return await survey(live.reader, live.task, live.kept[0].positions if live.kept else {})
+
+    def _running(self) -> Live:
         if self._live is None:
             raise UsageProblem(f"{self.spec.name} is not running: start it first")
         return self._live
-
-    async def _take_over(self) -> _Live:
-        writer = await self._bus.writer(f"{self.spec.deployment}-{self.spec.name}")
-        try:
-            tail = await read_tail(self._bus, self.spec)
-            if tail is None:
-                task, gate = fresh(self.spec, self._factory, self._options.patience_ms)
-                last_hash, generation = await self._found(task, writer), 1
-            else:
-                recovered = await recover(
-                    self._bus, self.spec, self._factory, tail=tail, snapshots=self._snapshots, patience_ms=self._options.patience_ms
-                )
-                task, gate, last_hash, generation = recovered.task, recovered.gate, recovered.tail.own_hash, recovered.tail.generation + 1
-            reader = await self._bus.reader(self.spec.inputs())
-            for partition, position in task.positions.items():
-                await reader.seek(partition, position)
-        except BaseException:
-            await writer.close()
-            raise
-        return _Live(task, gate, reader, writer, generation, last_hash)
-
-    async def _found(self, task: Task, writer: Writer) -> bytes:
-        """Write step 0; its own hash."""
-        genesis = StepRecord(
-            task=self.spec.task,
-            shard=self.spec.shard,
-            step=0,
-            machine_version=task.machine.version,
-            owner=self._owner,
-            generation=1,
-            event_time_us=task.machine.clock_us,
-            slices=(),
-            outputs=(),
-            state_digest=task.machine.digest(),
-            held=task.machine.held,
-            previous_hash=NO_HASH,
-            genesis=genesis_of(self.spec),
-        )
-        record, own_hash = seal(genesis)
-        await writer.commit([record])
-        return own_hash
 
     async def _turn(self, *, wait_ms: int, in_background: bool) -> bool:
         live = self._running()
@@ -231,33 +209,42 @@ class ShardRunner:
             await self.stop()
             raise
 
-    async def _advance(self, live: _Live, *, wait_ms: int, in_background: bool) -> bool:
+    async def _advance(self, live: Live, *, wait_ms: int, in_background: bool) -> bool:
         chunks = self._allowed(live, await self._read(live, wait_ms))
         count = sum(map(len, chunks))
         if not chunks:
             return False
         began = self._clock()
-        step = await asyncio.to_thread(live.task.step, chunks) if count >= OFF_LOOP_FROM else live.task.step(chunks)
+        # A step that compiles kernels takes seconds: in the background the loop goes on meanwhile, and with it the sessions that depend on it.
+        off_loop = in_background or count >= OFF_LOOP_FROM
+        step = await asyncio.to_thread(live.task.step, chunks) if off_loop else live.task.step(chunks)
         if step is None:
             return False
         stepped = self._clock()
         await self._listed(live, wait=not in_background)
         await self._commit(live, step)
         self._tell(live, step, step_seconds=stepped - began, commit_seconds=self._clock() - stepped)
-        self._resize(count, int((stepped - began) * 1000))
+        self._pace.stepped(records=count, took_ms=int((stepped - began) * 1000), urgent=is_urgent(chunks))
         self._begin_snapshot(live, step)
         return True
 
-    async def _read(self, live: _Live, wait_ms: int) -> list[Chunk]:
-        """One read; before a gate, reads until one comes back not full: it should judge by all that can be seen."""
-        chunks = await live.reader.poll(max_records=self._ask_for, timeout_ms=wait_ms)
-        more = chunks
-        while live.gate is not None and sum(map(len, more)) >= self._ask_for:
-            more = await live.reader.poll(max_records=self._ask_for, timeout_ms=0)
+    async def _read(self, live: Live, wait_ms: int) -> list[Chunk]:
+        """One read; before a gate, reads until one comes back not full: it should judge by all that can be seen.
+
+        Far behind, all that can be seen is too much to hold: then only what the gate waits for is read on, which the journals read so far bound.
+        """
+        ask_for = self._pace.ask_for
+        if live.gate is None:
+            return await live.reader.poll(max_records=ask_for, timeout_ms=wait_ms)
+        if live.gate.waiting >= GATE_RECORDS:
+            return await live.reader.poll(max_records=ask_for, timeout_ms=wait_ms, partitions=live.gate.wanted())
+        chunks = more = await live.reader.poll(max_records=ask_for, timeout_ms=wait_ms)
+        while sum(map(len, more)) >= ask_for and live.gate.waiting + sum(map(len, chunks)) < GATE_RECORDS:
+            more = await live.reader.poll(max_records=ask_for, timeout_ms=0)
             chunks = chunks + more
         return chunks
 
-    def _allowed(self, live: _Live, chunks: list[Chunk]) -> list[Chunk]:
+    def _allowed(self, live: Live, chunks: list[Chunk]) -> list[Chunk]:
         """What may be taken now of all that has been read."""
         if live.gate is None:
             return live.hold.take(chunks, live.task.counts)
@@ -267,33 +254,49 @@ class ShardRunner:
         self._alarm(live.gate.alarms())
         return taken
 
-    async def _commit(self, live: _Live, step: Step) -> None:
-        record, own_hash = seal(
-            step_record(
-                self.spec,
-                step,
-                machine_version=live.task.machine.version,
-                owner=self._owner,
-                generation=live.generation,
-                previous_hash=live.last_hash,
-                snapshot=live.snapshot,
-            )
+    async def _commit(self, live: Live, step: Step) -> None:
+        record = step_record(
+            self.spec,
+            step,
+            machine_version=live.task.machine.version,
+            owner=self._owner,
+            generation=live.generation,
+            previous_hash=live.tail.own_hash,
+            snapshot=live.snapshot,
         )
-        await live.writer.commit([*step.records, record])
-        live.last_hash, live.snapshot = own_hash, None
+        sealed, own_hash = seal(record)
+        await live.writer.commit([*step.records, sealed])
+        live.tail, live.is_covered = record.sealed(own_hash), False
+        if live.snapshot is not None:
+            self._keep(live)
         if live.gate is not None:
             live.gate.said(step)
 
-    def _begin_snapshot(self, live: _Live, step: Step) -> None:
+    def _keep(self, live: Live) -> None:
+        """The newest snapshot has been listed: older ones than are to be kept may go."""
+        assert self._snapshots is not None
+        assert live.begun is not None
+        live.snapshot = None
+        live.kept.append(live.begun)
+        steps = self._snapshots.kept([base.step for base in live.kept])
+        if len(steps) < len(live.kept):
+            live.kept = live.kept[-len(steps) :]
+            try:
+                self._snapshots.forget_before(self.spec, steps[0])
+            except OSError as error:  # an old file too many does no harm
+                log.warning("snapshot_not_deleted", task=self.spec.task, shard=self.spec.shard, reason=str(error))
+
+    def _begin_snapshot(self, live: Live, step: Step) -> None:
         """The tables are taken now, between two steps; writing them is for a thread."""
         live.since_snapshot += step.taken
         if self._snapshots is None or live.writing is not None or live.since_snapshot < self._options.snapshot_every:
             return
         live.since_snapshot = 0
+        live.begun = Base(step.number, dict(live.task.positions))
         write, tables = self._snapshots.write, tables_of(live.task, live.gate)
         live.writing = asyncio.create_task(asyncio.to_thread(write, self.spec, step.number, step.state_digest, tables))
 
-    async def _listed(self, live: _Live, *, wait: bool) -> None:
+    async def _listed(self, live: Live, *, wait: bool) -> None:
         """A snapshot that is done is listed by the step about to be committed."""
         if live.writing is not None and (wait or live.writing.done()):
             writing, live.writing = live.writing, None
@@ -302,18 +305,7 @@ class ShardRunner:
             except OSError as error:  # a full disk must not stop the shard: recovery only takes longer
                 log.warning("snapshot_failed", task=self.spec.task, shard=self.spec.shard, reason=str(error))
 
-    def _resize(self, count: int, took_ms: int) -> None:
-        """Reads of half the size after a step that took too long, of twice the size after a full one that took less than half of that."""
-        target_ms = self._options.target_step_ms
-        if target_ms is None:
-            return
-        low, high = READ_BOUNDS
-        if took_ms > target_ms:
-            self._ask_for = max(low, self._ask_for // 2)
-        elif count >= self._ask_for and took_ms * 2 < target_ms:
-            self._ask_for = min(high, self._ask_for * 2)
-
-    def _tell(self, live: _Live, step: Step, *, step_seconds: float, commit_seconds: float) -> None:
+    def _tell(self, live: Live, step: Step, *, step_seconds: float, commit_seconds: float) -> None:
         self._alarm(step.alarms)
         self._observer.on_step(
             StepStats(
@@ -321,7 +313,7 @@ class ShardRunner:
                 shard=self.spec.shard,
                 step=step.number,
                 records=step.taken,
-                outputs=len(step.records),
+                outputs=sum(part.count for part in step.outputs),
                 waiting=live.gate.waiting if live.gate is not None else 0,
                 event_time_us=step.event_time_us,
                 step_seconds=step_seconds,

@@ -33,7 +33,7 @@ class SnapshotFile:
 
 
 class SnapshotStore:
-    """A directory of snapshots. `keep` limits how many of a task stay; None keeps all."""
+    """A directory of snapshots. `keep` limits how many listed ones of a task stay; None keeps all."""
 
     def __init__(self, directory: Path, *, keep: int | None = 2) -> None:
         self.directory = directory
@@ -51,10 +51,17 @@ class SnapshotStore:
             os.fsync(file.fileno())
         unfinished.replace(path)
         _sync_directory(self.directory)
-        if self._keep is not None:
-            for old in self.files(spec)[self._keep :]:
-                old.path.unlink()
         return SnapshotRef(step, hashlib.sha256(data).digest())
+
+    def kept(self, listed: Sequence[int]) -> list[int]:
+        """Which of the snapshots listed in the journal (steps, oldest first) stay."""
+        return list(listed) if self._keep is None else list(listed[-self._keep :])
+
+    def forget_before(self, spec: TaskSpec, step: int) -> None:
+        """Delete snapshots of earlier steps. To be asked only with the step of a listed one: what nobody lists leads nowhere."""
+        for old in self.files(spec):
+            if old.step < step:
+                old.path.unlink(missing_ok=True)
 
     def files(self, spec: TaskSpec) -> list[SnapshotFile]:
         """Snapshots of the task, newest first."""

@@ -5,11 +5,11 @@ Live, recovery, verify and replay all run this one path. Nothing here reads a bu
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, groupby
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Literal
 
-from streams.bus.contract import Chunk, NewRecord, TopicPartition
+from streams.bus.contract import Chunk, NewRecord, TopicPartition, Writable
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Refusal, Row
 from streams.engine.chunks import by_partition, join
 from streams.engine.machine import Machine
@@ -17,7 +17,7 @@ from streams.engine.merge import Unreadable, merge
 from streams.errors import CheckFailed, ImpossibleState
 from streams.topics import ACCOUNTS_READS, JOURNALS, POOLS_READS, STREAMS, Partitioning, partition_count
 from streams.wire.digest import records_digest
-from streams.wire.records import new_records
+from streams.wire.records import new_blocks, new_records
 
 TaskName = Literal["accounts", "pools"]
 MachineFactory = Callable[[TaskName, int, int], Machine]  # (task, shard, shard_count)
@@ -100,7 +100,7 @@ class Step:
 
     number: int
     slices: list[Slice]
-    records: list[NewRecord]
+    records: list[Writable]
     outputs: list[Output]
     event_time_us: int
     state_digest: bytes
@@ -153,7 +153,7 @@ class Task:
         batch, unreadable = merge(streams, self.spec.reads, self.running, ties=self.spec.task == "pools")
         self.number += 1
         said = self._run(batch)
-        records = self._records(said.rows, self._letters(unreadable, said.refusals, batch, full))
+        records = self._records(said, self._letters(unreadable, said.refusals, batch, full))
         return Step(
             number=self.number,
             slices=slices,
@@ -164,6 +164,16 @@ class Task:
             held=self.machine.held,
             alarms=said.alarms,
         )
+
+    def seen(self, partition: TopicPartition) -> int:
+        """How far it has looked: markers behind the last record taken are passed."""
+        return self._seen[partition]
+
+    def note(self) -> Step:
+        """A step that takes and says nothing: only its number passes."""
+        self.number += 1
+        machine = self.machine
+        return Step(self.number, [], [], [], machine.clock_us, machine.digest(), machine.held, [])
 
     def _follow(self, whole: Mapping[TopicPartition, Chunk]) -> None:
         for partition, chunk in whole.items():
@@ -256,18 +266,24 @@ class Task:
             "value_length": len(value or b""),
         }
 
-    def _records(self, rows: Mapping[str, list[tuple[int, Row]]], letters: list[Row]) -> list[NewRecord]:
+    def _records(self, said: Outputs, letters: list[Row]) -> list[Writable]:
         """Streams in the order of the table, rows as they were said."""
         headers = ((STEP_HEADER, f"{self.spec.task}/{self.spec.shard}/{self.number}".encode()),)
-        said = dict(rows)
+        rows = dict(said.rows)
         if letters:
-            said["dead-letters"] = [*said.get("dead-letters", []), *((0, letter) for letter in letters)]
-        unknown = [stream for stream in said if stream not in STREAMS]
-        if unknown:
+            rows["dead-letters"] = [*rows.get("dead-letters", []), *((0, letter) for letter in letters)]
+        wrong = [stream for stream in (*rows, *said.columns) if stream not in STREAMS] or [stream for stream in rows if stream in said.columns]
+        if wrong:
             raise ImpossibleState(
-                f"{self.spec.name}: step {self.number} wrote to streams that do not exist: {', '.join(unknown)}; nothing was written"
+                f"{self.spec.name}: step {self.number} wrote to streams that do not exist, or both rows and columns: {', '.join(wrong)}; "
+                "nothing was written"
             )
-        return [record for stream in STREAMS if stream in said for record in new_records(stream, said[stream], headers)]
+        records: list[Writable] = []
+        for stream in STREAMS:
+            records += new_records(stream, rows[stream], headers) if stream in rows else ()
+            for part in said.columns.get(stream, ()):
+                records += new_blocks(stream, part, headers)
+        return records
 
 
 def _starts(runs: Sequence[tuple[str, int, int]]) -> Iterable[int]:
@@ -275,19 +291,30 @@ def _starts(runs: Sequence[tuple[str, int, int]]) -> Iterable[int]:
     return accumulate((stop - start for _, start, stop in runs[:-1]), initial=0)
 
 
-def output_digests(records: Iterable[NewRecord]) -> list[Output]:
+def output_digests(records: Iterable[Writable]) -> list[Output]:
     """Count and digest of the records per partition; streams in the order of the table."""
     ranks = {stream: rank for rank, stream in enumerate(STREAMS)}
-    ordered = sorted(records, key=lambda record: (ranks[record.topic], record.partition))
-    outputs = []
-    for (topic, partition), group in groupby(ordered, key=lambda record: (record.topic, record.partition)):
-        part = list(group)
-        outputs.append(
-            Output(
-                topic,
-                partition,
-                len(part),
-                records_digest([record.timestamp_ms for record in part], [record.key for record in part], [record.value for record in part]),
-            )
-        )
-    return outputs
+    parts: dict[tuple[int, int, str], _Said] = {}
+    for record in records:
+        said = parts.setdefault((ranks[record.topic], record.partition, record.topic), _Said())
+        if isinstance(record, NewRecord):
+            said.times.append(record.timestamp_ms)
+            said.keys.append(record.key)
+            said.values.append(record.value)
+        else:
+            said.times += record.timestamps_ms
+            said.keys += record.keys
+            said.values += record.values
+    return [
+        Output(topic, partition, len(said.times), records_digest(said.times, said.keys, said.values))
+        for (_, partition, topic), said in sorted(parts.items(), key=lambda entry: entry[0])
+    ]
+
+
+@dataclass(slots=True)
+class _Said:
+    """What goes to one partition."""
+
+    times: list[int] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)

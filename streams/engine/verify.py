@@ -15,6 +15,7 @@ from streams.engine.chunks import SliceReader, read_all
 from streams.engine.compare import Difference, DifferenceClass, Differs, at, read_inputs, rerun
 from streams.engine.digests import OUTPUT_STREAMS
 from streams.engine.journal import StepRecord, check_genesis, check_link, open_record
+from streams.engine.recovery import leads_on
 from streams.engine.snapshot import SnapshotFile, SnapshotStore, read_snapshot, restore
 from streams.engine.task import STEP_HEADER, MachineFactory, Output, Task, TaskSpec
 from streams.errors import CheckFailed, ConfigurationProblem, UsageProblem
@@ -30,6 +31,7 @@ class Report:
 
     files: int = 0
     steps: int = 0
+    other_versions: int = 0  # steps among them that other rules ran: their inputs and outputs were checked, they were not run again
     inputs: int = 0
     outputs: int = 0
     snapshots: int = 0
@@ -78,7 +80,7 @@ async def verify_bus(
         journals = await read_journals(bus)
         log = await _read_outputs(bus, journals)
         for spec, records in journals.items():
-            await _verify_steps(bus, spec, records, factory, log=log, report=report)
+            await _verify_steps(bus, spec, records, factory, log=log, snapshots=snapshots, report=report)
         for spec, records in journals.items():
             if snapshots is not None:
                 report.snapshots += _verify_snapshots(spec, records, factory, snapshots, all_snapshots=all_snapshots)
@@ -156,22 +158,39 @@ def _step_of(name: bytes, tails: dict[tuple[str, int], int]) -> bool | None:
             return None
 
 
-async def _verify_steps(bus: Bus, spec: TaskSpec, records: Sequence[StepRecord], factory: MachineFactory, *, log: Log, report: Report) -> None:
-    task = Task(spec, factory(spec.task, spec.shard, spec.shard_count))
+async def _verify_steps(
+    bus: Bus, spec: TaskSpec, records: Sequence[StepRecord], factory: MachineFactory, *, log: Log, snapshots: SnapshotStore | None, report: Report
+) -> None:
+    task = _beginning(spec, records, factory, snapshots)
     first_kept = await _first_kept(bus)
-    if task.machine.digest() != records[0].state_digest:
-        raise Differs(at(records[0], DifferenceClass.STATE, "a new machine does not begin in the state that the genesis recorded"))
     slices = await SliceReader.open(bus, spec.inputs())
     try:
         for record in records[1:]:
             chunks = await read_inputs(record, slices)
             _check_outputs(record, log, first_kept)
-            rerun(task, record, chunks)
+            if task is not None and record.step > task.number:
+                rerun(task, record, chunks)
+            else:
+                report.other_versions += 1
             report.steps += 1
             report.inputs += sum(map(len, chunks))
             report.outputs += sum(output.count for output in record.outputs)
     finally:
         await slices.close()
+
+
+def _beginning(spec: TaskSpec, records: Sequence[StepRecord], factory: MachineFactory, snapshots: SnapshotStore | None) -> Task | None:
+    """From where on steps can be run again: the genesis; where these rules took over later, the earliest snapshot that leads there, if any."""
+    task = Task(spec, factory(spec.task, spec.shard, spec.shard_count))
+    if all(record.upgrade is None for record in records):
+        if task.machine.digest() != records[0].state_digest:
+            raise Differs(at(records[0], DifferenceClass.STATE, "a new machine does not begin in the state that the genesis recorded"))
+        return task
+    for file in reversed(snapshots.files(spec) if snapshots is not None else []):
+        task = Task(spec, factory(spec.task, spec.shard, spec.shard_count))
+        if file.step < len(records) and leads_on(task, None, file, records[file.step :]):
+            return task
+    return None
 
 
 async def _first_kept(bus: Bus) -> dict[TopicPartition, int]:
@@ -213,6 +232,8 @@ def _verify_snapshots(
             continue
         file = files.get(ref.step, SnapshotFile(snapshots.directory / f"{spec.name}-{ref.step}", ref.step))
         task = Task(spec, factory(spec.task, spec.shard, spec.shard_count))
+        if records[ref.step].machine_version != task.machine.version:
+            continue
         try:
             restore(task, None, ref.step, read_snapshot(file, ref))
         except CheckFailed as error:

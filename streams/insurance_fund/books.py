@@ -15,7 +15,7 @@ from streams.insurance_fund import ledger
 
 @dataclass(frozen=True, slots=True)
 class Fund:
-    """One pool's fund. `ledger`: sum of its entries; `gap`: wallet - ledger, zero unless a flow is missing; `partition`: once a result showed it."""
+    """One pool's fund. `ledger`: sum of its entries; `gap`: wallet - ledger, zero unless a flow is missing; `partition`: of its account."""
 
     wallet: int = 0
     ledger: int = 0
@@ -142,12 +142,6 @@ class Books:
             if not self._pending_count[key]:
                 del self._pending_count[key], self._pending_lots[key]
 
-    def learn_partition(self, pool: int, partition: int) -> None:
-        """A record of the fund's account arrived in this partition."""
-        fund = self.fund(pool)
-        if fund.partition != partition:
-            self.funds[pool] = replace(fund, partition=partition)
-
     def flow(self, flow: Mapping[str, Any], out: Outputs) -> None:
         """Take a fund flow: inventory and wallet as they stand afterwards, the end of its reserve, and its ledger entry if cash moved."""
         pool, instrument, cash = flow["pool"], flow["instrument"], flow["cash"]
@@ -158,7 +152,7 @@ class Books:
         total, wallet = fund.ledger + cash, flow["wallet_after"]
         gap, entries = wallet - total, fund.entries + (cash != 0)
         opened = fund.is_opened or flow["cause"] == FlowCause.OPENING
-        self.funds[pool] = replace(fund, wallet=wallet, ledger=total, gap=gap, entries=entries, is_opened=opened)
+        self.funds[pool] = replace(fund, partition=flow["partition"], wallet=wallet, ledger=total, gap=gap, entries=entries, is_opened=opened)
         self.touched[pool] = None
         if gap != fund.gap:
             out.alarm("fund_ledger_differs", pool=pool, ledger=total, wallet=wallet)

@@ -132,11 +132,6 @@ class InsuranceFund:
         """Another room's instruction of an episode has all its results."""
         self.deficits.instruction_ended(episode)
 
-    def see_party(self, row: Mapping[str, Any]) -> None:
-        """A result for a fund's account shows in which partition the exchange keeps it."""
-        for pool in self.market.pools_of_fund(row["account"]):
-            self.books.learn_partition(pool, row["partition_"])
-
     def result(self, row: Mapping[str, Any], out: Outputs, now_us: int) -> Unplaced | None:
         """One party's result; the shortfall of a takeover, if that is what it ends with."""
         ended, instruction_id = self.open.result(row, out), row["instruction_id"]

@@ -102,8 +102,7 @@ class Unwinds:
             sign = 1 if unwind.due > 0 else -1
             lots = min(abs(unwind.due), max(0, -sign * (held + sum(under_way.values()))))
             partition = self.books.fund(unwind.pool).partition
-            if partition is None:  # shown by the fund's result of the takeover, at the latest
-                continue
+            assert partition is not None, f"an inventory to unwind without a flow of the fund of pool {unwind.pool}"
             if lots:
                 unwind = replace(unwind, due=unwind.due - sign * lots, attempt=unwind.attempt + 1, open=unwind.open + 1)
                 self._send(takeover, unwind, sign * lots, partition=partition, now_us=now_us, out=out)

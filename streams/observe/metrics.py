@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 
 from streams import __version__
 from streams.domain.batch import Outputs
-from streams.domain.events import AdlState, InstructionKind
+from streams.domain.events import AdlState, DeadLetterReason, InstructionKind
 
 PREFIX = "backstop_"
 
@@ -43,10 +43,22 @@ TABLE: tuple[Metric, ...] = (
     Metric("commit_duration_seconds", Kind.HISTOGRAM, "Wall time of the commit of one step.", SHARD, SECONDS),
     Metric("gate_waiting_records", Kind.GAUGE, "Records that wait until every shard has said what belongs to their time.", SHARD),
     Metric("consumer_lag_records", Kind.GAUGE, "Readable records that the shard has not taken.", SHARD),
+    Metric("consumer_lag_seconds", Kind.GAUGE, "Wall clock less the event time reached while records wait to be taken; 0 when none do.", SHARD),
+    Metric("shard_running", Kind.GAUGE, "1 while the shard runs here, else 0.", SHARD),
+    Metric("takeovers_of_shards", Kind.COUNTER, "Times the shard was taken over, by where its state came from.", (*SHARD, "origin")),
+    Metric("takeover_seconds", Kind.HISTOGRAM, "From the fencing of earlier owners to the first read.", SHARD, SECONDS),
+    Metric("fences", Kind.COUNTER, "Times a newer owner, or a transaction time-out, fenced the shard here.", SHARD),
+    Metric("standby_step", Kind.GAUGE, "Step that the standby of the shard has verified; -1 when it is of no use.", SHARD),
     Metric("event_age_seconds", Kind.GAUGE, "Wall clock less the event time the shard has reached.", SHARD),
     Metric("dead_letters", Kind.COUNTER, "Records that could not be applied, by reason.", ("reason",)),
+    Metric("dead_letters_this_minute", Kind.GAUGE, "Dead letters of the event-minute under way; an alarm is raised above the limit.", SHARD),
     Metric("suspect_accounts", Kind.GAUGE, "Accounts that cannot be valued, as last published by the shard.", ("shard",)),
-    Metric("conservation_violations", Kind.COUNTER, "Times the sums over all shards were not zero. Alert on any.", ("asset",)),
+    Metric(
+        "conservation_violations",
+        Kind.COUNTER,
+        "Times the sums over all shards stayed off zero for more than 5 event seconds. Alert on any.",
+        ("asset",),
+    ),
     Metric("insurance_fund_value", Kind.GAUGE, "Value of the fund at mark, less what is reserved; settlement units.", ("pool",)),
     Metric("pool_in_adl", Kind.GAUGE, "1 while the instrument is in ADL in this pool, else 0.", ("pool", "instrument")),
     Metric("insolvencies", Kind.COUNTER, "Insolvent positions handed to the pool.", ("pool",)),
@@ -128,6 +140,8 @@ def _count_row(metrics: Metrics, stream: str, row: Mapping[str, Any]) -> None:
             name = {InstructionKind.LIQUIDATE: "liquidations", InstructionKind.TAKEOVER: "takeovers"}.get(row["kind"])
             if name is not None:
                 metrics.add(name, instrument=row["instrument"])
+        case "dead-letters":  # of rows that had waited
+            metrics.add("dead_letters", reason=DeadLetterReason(row["reason"]).name)
         case "adl-probes":
             metrics.add("adl_waves", instrument=row["instrument"])
         case "adl-executions":

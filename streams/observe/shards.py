@@ -11,10 +11,14 @@ from streams.domain.events import DeadLetterReason
 from streams.engine.machine import Machine
 from streams.engine.shard import StepStats
 from streams.engine.task import MachineFactory, TaskName, TaskSpec
+from streams.observe.dead_letters import DeadLetterLimit, dead_letters_of
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics, count_outputs
 
 log = logger(__name__)
+
+DEAD_LETTERS_PER_MINUTE = 100  # of event time, by shard
+LIMIT_ALARM = "dead_letter_limit"
 
 
 class ObservedMachine:
@@ -62,8 +66,9 @@ class ObservedMachine:
 class ShardObserver:
     """Observer of all shards of a process. Steps run again in recovery are not counted: only committed ones are told."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, *, dead_letters_per_minute: int = DEAD_LETTERS_PER_MINUTE) -> None:
         self._metrics = metrics
+        self._limit = DeadLetterLimit(dead_letters_per_minute)
         self._machines: dict[tuple[str, int], ObservedMachine] = {}
 
     def watch(self, factory: MachineFactory) -> MachineFactory:
@@ -91,6 +96,15 @@ class ShardObserver:
         count_outputs(metrics, machine.said)
         if machine.undecodable:
             metrics.add("dead_letters", machine.undecodable, reason=DeadLetterReason.UNDECODABLE.name)
+        self._watch_dead_letters(stats, dead_letters_of(machine.said, machine.undecodable))
+
+    def _watch_dead_letters(self, stats: StepStats, count: int) -> None:
+        """An alarm when an event-minute has brought too many."""
+        count, is_passed = self._limit.add(stats.task, stats.shard, event_time_us=stats.event_time_us, count=count)
+        self._metrics.set("dead_letters_this_minute", count, task=stats.task, shard=stats.shard)
+        if is_passed:
+            self._metrics.add("alarms", task=stats.task, alarm=LIMIT_ALARM)
+            log.warning("alarm_raised", alarm=LIMIT_ALARM, task=stats.task, shard=stats.shard, count=count)
 
     def on_alarm(self, spec: TaskSpec, name: str, facts: dict[str, Any]) -> None:
         """Count and log an alarm."""

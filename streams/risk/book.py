@@ -16,8 +16,9 @@ from streams.domain.events import DeadLetterReason, MarginMode
 from streams.domain.instruments import Instrument, Pool, Tier
 from streams.domain.money import MAX_ACCOUNT, MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET, div_ceil, quote_part_floor
 from streams.domain.state import StateTable
-from streams.risk import kernels as k
-from streams.risk.rebuild import rebuild_links, value_all
+from streams.risk import layout as k
+from streams.risk.bands import BandStore, apply_mark
+from streams.risk.rebuild import make_all_pending, rebuild_links, watch_all
 from streams.risk.table import EMPTY, RowIndex, RowTable, find, touch, touch_all
 
 SUSPECT: Final = 1  # bits of accounts.flags
@@ -56,14 +57,12 @@ class Book:
         )  # fmt: skip
         self.groups = RowTable(
             "groups", ("account_row", "asset", "instrument", "side", "wallet", "state", "in_episode"),
-            ("equity", "maintenance", "unpriced", "watched", "first_position", "next_group", "listed"), salt=2,
+            ("watched", "first_position", "next_group", "open_positions", "listed", "pending"), salt=2,
         )  # fmt: skip
-        self.positions = RowTable(
-            "positions", ("group", "instrument_row", "side", "lots", "cost", "reserved"), ("value", "maintenance", "next_position"), salt=3
-        )
+        self.positions = RowTable("positions", ("group", "instrument_row", "side", "lots", "cost", "reserved"), ("next_position", "slot"), salt=3)
         self.instruments = RowTable(
             "instruments", ("instrument", "mark_ticks", "mark_sequence", "version"),
-            ("value_per_tick_lot", "asset", "max_lots", "tier_from", "tier_count", "warning_ppm"), salt=4,
+            ("value_per_tick_lot", "asset", "max_lots", "tier_from", "tier_count", "warning_ppm", "first_block", "last_block", "last_used"), salt=4,
         )  # fmt: skip
         self.parameters: StateTable[int, Instrument] = StateTable("instrument_parameters", int, Instrument)
         self.pools: StateTable[int, Pool] = StateTable("pool_parameters", int, Pool)
@@ -71,11 +70,10 @@ class Book:
         self._account_index, self._group_index, self._position_index = RowIndex(), RowIndex(), RowIndex()
         self._by_id: NDArray[np.int64] = np.full(1, EMPTY, np.int64)
         self._tiers: NDArray[np.int64] = np.zeros((0, 3), np.int64)
-        self._holders: list[NDArray[np.int64]] = []
-        self._held_until = 0  # positions up to here are in `_holders`
+        self._bands = BandStore()
         self._crossed: NDArray[np.int64] = np.zeros(0, np.int64)
         self._tables: k.Tables | None = None
-        self._table_parts: tuple[Any, ...] = (None,) * 6
+        self._table_parts: tuple[Any, ...] = (None,) * 7
 
     # -- what kernels see -------------------------------------------------------------------------------------------------------------
 
@@ -87,10 +85,13 @@ class Book:
         self._account_index.reserve(len(self.accounts) + more)
         self._group_index.reserve(len(self.groups) + 2 * more)
         self._position_index.reserve(len(self.positions) + more)
-        parts = (self.accounts.t, self.groups.t, self.positions.t, self._account_index.i, self._group_index.i, self._position_index.i)
+        self._bands.reserve(positions=len(self.positions) + more, instruments=len(self.instruments), groups=len(self.groups) + 2 * more)
+        parts = (
+            self.accounts.t, self.groups.t, self.positions.t, self._account_index.i, self._group_index.i, self._position_index.i, self._bands.b,
+        )  # fmt: skip
         if self._tables is None or any(part is not known for part, known in zip(parts, self._table_parts, strict=True)):
             self._table_parts = parts
-            self._tables = k.Tables(*parts[:3], self.instruments.t, *parts[3:], self._by_id, self._tiers)
+            self._tables = k.Tables(*parts[:3], self.instruments.t, *parts[3:6], self._by_id, self._tiers, parts[6])
         return self._tables
 
     # -- looking up -------------------------------------------------------------------------------------------------------------------
@@ -176,16 +177,13 @@ class Book:
             equity += values[row] - int(self.positions.rows["cost"][row])
         return equity, values, maintenance
 
-    def holders(self, instrument_row: int) -> NDArray[np.int64]:
+    def is_priced(self, group: int) -> bool:
+        """Whether everything the group holds has a mark."""
+        return all(self.mark_of(self.position_key(row)[1])[0] for row in self.held(group))
+
+    def holders(self, instrument_row: int) -> list[int]:
         """Rows of all positions ever opened in the instrument, in order of opening."""
-        count = len(self.positions)
-        if self._held_until < count:
-            fresh = self.positions.rows["instrument_row"][self._held_until : count]
-            for row in np.unique(fresh):
-                added = np.flatnonzero(fresh == row) + self._held_until
-                self._holders[row] = np.concatenate([self._holders[row], added])
-            self._held_until = count
-        return self._holders[instrument_row]
+        return [int(row) for row in np.flatnonzero(self.positions.rows["instrument_row"] == instrument_row)]
 
     # -- parameters -------------------------------------------------------------------------------------------------------------------
 
@@ -202,6 +200,7 @@ class Book:
             row = len(self.instruments)
             self.instruments.t.counts[0] += 1
             self.instruments.rows["instrument"][row] = instrument.instrument
+            self.instruments.rows["first_block"][row] = self.instruments.rows["last_block"][row] = EMPTY
         self._load_parameters()
         return None
 
@@ -231,11 +230,9 @@ class Book:
             rows["warning_ppm"][row] = pool.warning_ratio_ppm if pool else 0
             tiers += p.tiers
         self._tiers = np.array([(t.floor, t.rate_ppm, t.maintenance_amount) for t in tiers], np.int64).reshape(-1, 3)
-        while len(self._holders) < len(self.instruments):
-            self._holders.append(np.zeros(0, np.int64))
         touch_all(self.instruments.t)
         self._tables = None
-        value_all(self.tables())
+        make_all_pending(self.tables())
 
     def pool_of(self, instrument: int) -> Pool | None:
         """Pool that insures the instrument, if its parameters are known."""
@@ -243,10 +240,9 @@ class Book:
 
     def apply_mark(self, instrument_row: int, mark_ticks: int, sequence: int) -> list[int]:
         """Revalue at a mark; the groups whose state class changed, by group key."""
-        holders = self.holders(instrument_row)
-        if len(self._crossed) < len(holders):
-            self._crossed = np.zeros(2 * len(holders), np.int64)
-        count = k.apply_mark(self.tables(), holders, instrument_row, mark_ticks, self._crossed)
+        if len(self._crossed) < len(self.groups):
+            self._crossed = np.zeros(2 * len(self.groups), np.int64)
+        count = apply_mark(self.tables(), instrument_row, mark_ticks, self._crossed)
         self.instruments.rows["mark_sequence"][instrument_row] = sequence
         touch(self.instruments.t, instrument_row)
         return sorted((int(row) for row in self._crossed[:count]), key=self.group_key)
@@ -275,6 +271,7 @@ class Book:
         self.accounts.rows["slow"][account_row] = not is_watched or self.accounts.rows["held"][account_row] != 0
         for group in self.groups_of(account_row):
             self.groups.rows["watched"][group] = is_watched
+            k.make_pending(self.tables(), group)
         touch(self.accounts.t, account_row)
 
     def move_wallet(self, group: int, amount: int) -> None:
@@ -293,6 +290,7 @@ class Book:
         if in_episode is not None:
             self.groups.rows["in_episode"][group] = in_episode
         touch(self.groups.t, group)
+        k.make_pending(self.tables(), group)
 
     def add_flow(self, asset: int, external: int, reconciliation: int = 0) -> None:
         """Book money from outside."""
@@ -305,8 +303,10 @@ class Book:
         asset = int(self.instruments.rows["asset"][instrument_row])
         isolated = mode == MarginMode.ISOLATED
         group = self.ensure_group(account_row, asset, instrument if isolated else 0, side if isolated else 0)
-        if len(self.held(group)) >= MAX_GROUP_POSITIONS:
-            return DeadLetterReason.OUT_OF_BOUNDS, f"more than {MAX_GROUP_POSITIONS} positions in one group"
+        known = self.position_row((self.account_id(account_row), instrument, side))
+        opens = known == EMPTY or self.positions.rows["lots"][known] == 0
+        if opens and int(self.groups.rows["open_positions"][group]) >= MAX_GROUP_POSITIONS:
+            return DeadLetterReason.OUT_OF_BOUNDS, f"more than {MAX_GROUP_POSITIONS} open positions in one group"
         row = int(k.add_position(self.tables(), account_row, instrument_row, side, group))
         if int(self.positions.rows["group"][row]) != group:
             if self.positions.rows["lots"][row] != 0:
@@ -370,12 +370,13 @@ class Book:
             part.from_arrow(tables[part.name])
         for index in (self._account_index, self._group_index, self._position_index):
             index.clear()
-        self._holders, self._held_until = [], 0
+        self._bands.clear()
+        self.instruments.rows["first_block"] = self.instruments.rows["last_block"] = EMPTY
         self._load_parameters()
         rebuild_links(self.tables())
-        for row in range(len(self.accounts)):
-            self.accounts.rows["held"][row] = held.get(self.account_id(row), 0)
-            self.watch(row)
+        for account, count in held.items():
+            self.accounts.rows["held"][self.account_row(account)] = count
+        watch_all(self.tables())
 
 
 def fill_effect(lots: int, cost: int, change: int, quote: int) -> tuple[int, int, int]:

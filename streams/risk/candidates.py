@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from streams.domain.batch import Outputs
 from streams.domain.events import MarginMode, PositionSide, RankPolicy
 from streams.ranking.order import Candidates, rank_until
-from streams.risk import kernels as k
 from streams.risk.book import Book
 from streams.risk.reservations import Reservations
+from streams.risk.valuation import measure_candidates
 
 CHUNK_ROWS: Final = 4096  # a chunk stays below 300 KB on the wire
 _FIELDS: Final = ("position", "value", "group_equity", "group_maintenance", "position_maintenance")
@@ -60,10 +60,9 @@ def _measure(book: Book, probe: dict[str, Any]) -> NDArray[Any]:
         row = book.instrument_row(mark["instrument"])
         if row >= 0:
             marks[row] = mark["mark_ticks"]
-    holders = book.holders(instrument_row)
-    out = np.zeros(len(holders), out.dtype)
+    out = np.zeros(np.count_nonzero(book.positions.rows["instrument_row"] == instrument_row), out.dtype)
     sign = 1 if probe["side"] == PositionSide.LONG else -1
-    return out[: k.measure_candidates(book.tables(), holders, sign, marks, out)]
+    return out[: measure_candidates(book.tables(), instrument_row, sign, marks, out)]
 
 
 def _candidates(book: Book, rows: NDArray[Any]) -> Candidates:

@@ -15,9 +15,9 @@ from streams.domain.ids import instruction_identity
 from streams.domain.money import quote_part_floor
 from streams.domain.state import StateTable
 from streams.risk.book import Book, GroupKey, PositionKey
-from streams.risk.kernels import classify
 from streams.risk.reservations import EPISODE, Reservations
 from streams.risk.table import EMPTY
+from streams.risk.valuation import classify
 
 _DEFAULT_VALID_US: Final = 1_000_000  # only for groups whose pool's parameters never came
 
@@ -60,11 +60,10 @@ class Episodes:
 
     def crossed(self, group: int, instrument: int, time_us: int, out: Outputs) -> None:
         """A mark of `instrument` changed the state class of a group: say so once, and start its episode if it must be resolved."""
-        key, g = self._book.group_key(group), self._book.groups.rows[group]
+        key = self._book.group_key(group)
         equity, _, maintenance = self._book.measure(group)
-        required = sum(maintenance.values())
-        assert (equity, required) == (int(g["equity"]), int(g["maintenance"])), f"the screen and the exact measure of group {key} differ"
-        state = classify(equity, required, self._warning_ppm(instrument))
+        state = classify(equity, sum(maintenance.values()), self._warning_ppm(instrument))
+        assert state != int(self._book.groups.rows["state"][group]), f"the screen lists group {key}, the exact measure sees no crossing"
         known = self.table.get(key)
         opens = state >= GroupState.LIQUIDATABLE and not (known and known.is_open)
         if opens:
@@ -82,11 +81,12 @@ class Episodes:
     def _say_state(self, group: int, state: int, time_us: int, instrument: int | None, out: Outputs) -> None:
         key = self._book.group_key(group)
         episode = self.table.get(key)
+        equity, _, maintenance = self._book.measure(group)
         mark, sequence = self._book.mark_of(instrument) if instrument else (None, None)
         row = {
             "event_time_us": time_us, "account": key[0], "asset": key[1], **group_fields(key), "state": state,
-            "episode": episode.number if episode else 0, "equity": int(self._book.groups.rows["equity"][group]),
-            "maintenance": int(self._book.groups.rows["maintenance"][group]), "instrument": instrument, "mark_ticks": mark, "mark_sequence": sequence,
+            "episode": episode.number if episode else 0, "equity": equity,
+            "maintenance": sum(maintenance.values()), "instrument": instrument, "mark_ticks": mark, "mark_sequence": sequence,
         }  # fmt: skip
         out.emit("account-states", row, self.partition_of(key[0]))
 
@@ -157,9 +157,9 @@ class Episodes:
         return bool(self._book.accounts.rows["flags"][self._book.account_row(account)])
 
     def _next_rung(self, group: int, time_us: int, out: Outputs) -> None:
-        equity, values, maintenance = self._book.measure(group)
-        if int(self._book.groups.rows["unpriced"][group]):
+        if not self._book.is_priced(group):
             return  # goes on at the first mark of what it holds
+        equity, values, maintenance = self._book.measure(group)
         if equity < 0:
             quotes = bankruptcy_quotes(list(values.values()), equity, list(maintenance.values()))
             self._count_round(group)
@@ -218,8 +218,8 @@ class Episodes:
         self.table[key] = replace(episode, is_open=False)
         state = GroupState.HEALTHY
         if held := self._book.held(group):
-            g = self._book.groups.rows[group]
-            state = GroupState(classify(int(g["equity"]), int(g["maintenance"]), self._warning_ppm(self._book.position_key(held[0])[1])))
+            equity, _, maintenance = self._book.measure(group)
+            state = GroupState(classify(equity, sum(maintenance.values()), self._warning_ppm(self._book.position_key(held[0])[1])))
         self._book.set_state(group, state=state, in_episode=False)
         self._say_state(group, state, time_us, None, out)
         if episode.rounds:

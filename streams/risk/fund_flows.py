@@ -19,7 +19,8 @@ def _flow(book: Book, pool: int, account: int, asset: int, instrument: int | Non
     held = book.positions.rows[position] if position != EMPTY else None
     wallet = int(book.groups.rows["wallet"][book.ensure_group(account_row, asset)])
     return {
-        "pool": pool, "account": account, "instrument": instrument, "wallet_after": wallet,
+        "pool": pool, "account": account, "partition": int(book.accounts.rows["partition"][account_row]), "instrument": instrument,
+        "wallet_after": wallet,
         "lots_after": int(held["lots"]) if held is not None else 0, "cost_after": int(held["cost"]) if held is not None else 0,
     }  # fmt: skip
 

@@ -11,15 +11,18 @@ import numpy as np
 import pyarrow as pa
 
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
-from streams.domain.events import DeadLetterReason, FillKind, Grade, GroupState, MarginMode, PositionSide, UpdateKind
+from streams.domain.events import DeadLetterReason, Grade, GroupState, UpdateKind
 from streams.domain.instruments import Instrument, Pool, parse_instrument, parse_pool
-from streams.domain.money import MAX_ACCOUNT, MAX_LOTS, MAX_VALUE
+from streams.domain.money import MAX_ACCOUNT
 from streams.domain.state import StateTable, combine, scalars_from_arrow, scalars_to_arrow
 from streams.risk import fund_flows
-from streams.risk import kernels as k
 from streams.risk.book import OPENING, SUSPECT, Book, Booked, Refused
 from streams.risk.candidates import answer_probe
+from streams.risk.corrections import PLACES, Corrections, record_of
 from streams.risk.episodes import Episodes
+from streams.risk.fills import FillColumns, apply_fills
+from streams.risk.layout import begin_sequence
+from streams.risk.refusals import dead_letter, fill_refusal
 from streams.risk.reservations import Reservations
 from streams.risk.results import Results
 from streams.risk.table import EMPTY, touch
@@ -28,7 +31,7 @@ from streams.risk.updates import Updates
 
 VERSION: Final = 1
 _EXCHANGE: Final = ("fills", "account-updates", "instruction-results", "marks")  # streams whose consumption stands in shard-totals
-_FILL_COLUMNS: Final = k.FillColumns._fields[:-1]
+_FILL_COLUMNS: Final = FillColumns._fields[:-1]
 FrozenRow = dict[str, int | None]
 
 
@@ -43,6 +46,7 @@ class RiskMachine:
         self.episodes = Episodes(self.book, self.reservations)
         self.updates = Updates(self.book)
         self.results = Results(self.book)
+        self.corrections = Corrections(self.book)
         self._waiting: StateTable[tuple[int, int, int], FrozenRow] = StateTable("waiting_rows", tuple[int, int, int], FrozenRow)
         self._probes: StateTable[int, dict[str, Any]] = StateTable("waiting_probes", int, dict[str, Any])
         self._consumed: StateTable[tuple[str, int], int] = StateTable("consumed", tuple[str, int], int)
@@ -72,6 +76,7 @@ class RiskMachine:
         handlers = {
             UNDECODABLE: self._undecodable, "instruments": self._instrument, "pools": self._pool, "account-updates": self._update,
             "fills": self._fill, "instruction-results": self._result, "adl-decisions": self._decision, "marks": self._mark, "adl-probes": self._probe,
+            "corrections": self._correction,
         }  # fmt: skip
         for stream, start, stop in batch.runs:
             rows = batch.rows[stream]
@@ -101,11 +106,12 @@ class RiskMachine:
             part.from_arrow(tables[part.name])
         self.book.restore(tables, self.results.waiting_by_account())
         self.reservations.reindex()
+        self.corrections.reindex()
 
     def _own_parts(self) -> list[StateTable[Any, Any]]:
         return [
             self.reservations.lots, self.episodes.table, self.episodes.awaited, self.updates.claims, self.updates.opening, self.results.waiting,
-            self.results.executed, self._waiting, self._probes, self._consumed,
+            self.corrections.letters, self.results.executed, self._waiting, self._probes, self._consumed,
         ]  # fmt: skip
 
     def _parts(self) -> list[Any]:
@@ -128,26 +134,21 @@ class RiskMachine:
         row = {"event_time_us": time_us, "account": account, "asset": 0, "state": state, "episode": 0, "equity": 0, "maintenance": 0}
         out.emit("account-states", row, self.episodes.partition_of(account))
 
-    def _refuse(self, stream: str, index: int | None, row: dict[str, Any], refused: Refused, out: Outputs) -> None:
+    def _refuse(self, stream: str, index: int | None, row: dict[str, Any], refused: Refused, out: Outputs, *, is_counted: bool = False) -> None:
         """Refuse a row of an account. A row that waited (index None) is no longer in the batch: its dead letter refers to the log."""
         account = row["account"] if 0 < row["account"] < MAX_ACCOUNT else None
         if index is not None:
             out.refuse(stream, index, refused[0], refused[1], account)
         else:
-            self._dead_letter(stream, row, refused, out)
+            out.emit("dead-letters", dead_letter(stream, row, refused, self._shard))
         if account is not None:
             self._suspect(account, row["partition_"], row["time_us"], out)
-
-    def _dead_letter(self, stream: str, row: dict[str, Any], refused: Refused, out: Outputs) -> None:
-        out.emit("dead-letters", {
-            "event_time_us": row["time_us"], "source_topic": stream, "source_partition": row["partition_"], "source_offset": row["offset_"],
-            "reason": refused[0], "detail": refused[1], "account": row["account"], "task": "accounts", "shard": self._shard, "key": b"", "value": b"",
-            "value_length": 0,
-        })  # fmt: skip
+            self.corrections.note((account, PLACES[stream], row["partition_"], row["offset_"]), refused[0], is_counted=is_counted)
 
     def _undecodable(self, row: dict[str, Any], _index: int, out: Outputs) -> None:
         if row["account"] is not None and 0 < row["account"] < MAX_ACCOUNT:
             self._suspect(row["account"], row["partition_"], row["time_us"], out)
+            self.corrections.note((row["account"], row["source"], row["partition_"], row["offset_"]), DeadLetterReason.UNDECODABLE)
 
     def _consume(self, rows: Rows, start: int, stop: int) -> None:
         partitions = rows.partition[start:stop]
@@ -181,7 +182,7 @@ class RiskMachine:
             return EMPTY
         if row["account_seq"] <= int(a[seq_field][account_row]):
             return EMPTY
-        k.begin_sequence(self.book.tables(), account_row, row["account_seq"])
+        begin_sequence(self.book.tables(), account_row, row["account_seq"])
         a[seq_field][account_row] = row["account_seq"]
         a["applied"][account_row] += 1
         touch(self.book.accounts.t, account_row)
@@ -189,40 +190,31 @@ class RiskMachine:
 
     def _fills(self, rows: Rows, start: int, stop: int, out: Outputs) -> None:
         """Plain trades compiled, the rest one by one."""
-        columns = k.FillColumns._make([*(np.asarray(rows.columns[name]) for name in _FILL_COLUMNS), rows.partition])
+        columns = FillColumns._make([*(np.asarray(rows.columns[name]) for name in _FILL_COLUMNS), rows.partition])
         while start < stop:
-            start, duplicates = k.apply_fills(self.book.tables(stop - start + 4), columns, start, stop)
+            start, duplicates = apply_fills(self.book.tables(stop - start + 4), columns, start, stop)
             if duplicates:
                 out.alarm("duplicates_ignored", stream="fills", count=int(duplicates))
             if start < stop:
                 self._fill(rows.row(start), start, out)
                 start += 1
 
-    def _fill_refusal(self, row: dict[str, Any]) -> Refused | None:
-        if not 0 < row["account"] < MAX_ACCOUNT:
-            return DeadLetterReason.OUT_OF_BOUNDS, f"account outside 1..{MAX_ACCOUNT - 1}"
-        if self.book.instrument_row(row["instrument"]) == EMPTY:
-            return DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is not known"
-        if row["position_side"] == PositionSide.UNKNOWN or row["margin_mode"] == MarginMode.UNKNOWN or row["kind"] == FillKind.UNKNOWN:
-            return DeadLetterReason.UNKNOWN_SYMBOL, "position_side, margin_mode or kind is UNKNOWN"
-        if not 0 < abs(row["lots"]) <= MAX_LOTS or abs(row["quote"]) > MAX_VALUE or abs(row["margin_moved"]) > MAX_VALUE:
-            return DeadLetterReason.OUT_OF_BOUNDS, "lots, quote or margin_moved out of bounds"
-        return None
-
     def _fill(self, row: dict[str, Any], index: int | None, out: Outputs) -> None:
-        refused = self._fill_refusal(row)
+        refused = fill_refusal(self.book, row)
         if refused:
             self._refuse("fills", index, row, refused, out)
             return
         account_row = self._admit("fills", row, "fill_seq")
-        if account_row == EMPTY:
-            return
+        if account_row != EMPTY:
+            self._book_fill(account_row, row, index, out)
+
+    def _book_fill(self, account_row: int, row: dict[str, Any], index: int | None, out: Outputs) -> None:
         key = (row["account"], row["instrument"], row["position_side"])
         known = self.book.position_row(key)
         before = int(self.book.positions.rows["lots"][known]) if known != EMPTY else 0
         booked = self.book.fill(account_row, row)
         if not isinstance(booked, Booked):
-            self._refuse("fills", index, row, booked, out)
+            self._refuse("fills", index, row, booked, out, is_counted=True)
             return
         closed = min(abs(before), abs(row["lots"])) if before * row["lots"] < 0 else 0
         self.reservations.filled(key, closed, row["kind"], row["instruction_id"])
@@ -239,12 +231,15 @@ class RiskMachine:
         if refused:
             self._refuse("account-updates", index, row, refused, out)
         elif row["kind"] == UpdateKind.SNAPSHOT:
-            self._snapshot_part(row, out)
+            self._snapshot_part(row, index, out)
         elif (account_row := self._admit("account-updates", row, "update_seq")) != EMPTY:
-            self._apply_update(account_row, row, out)
+            self._apply_update(account_row, row, index, out)
 
-    def _apply_update(self, account_row: int, row: dict[str, Any], out: Outputs) -> None:
+    def _apply_update(self, account_row: int, row: dict[str, Any], index: int | None, out: Outputs) -> None:
         group = self.updates.apply(account_row, row, out)
+        if not isinstance(group, int):
+            self._refuse("account-updates", index, row, group, out, is_counted=True)
+            return
         if row["instruction_id"] is not None and group != EMPTY:
             self.results.note(row["instruction_id"], row["account"], amount=abs(row["amount"]))
         pool = fund_flows.fund_pool(self.book, row["account"])
@@ -256,13 +251,17 @@ class RiskMachine:
             self.episodes.touched(group, row["time_us"], out)
         self._release_results(row["account"], out)
 
-    def _snapshot_part(self, row: dict[str, Any], out: Outputs) -> None:
+    def _snapshot_part(self, row: dict[str, Any], index: int | None, out: Outputs) -> None:
         account_row = self.book.ensure_account(row["account"], row["partition_"])
         if row["account_seq"] <= int(self.book.accounts.rows["update_seq"][account_row]):
             return
         was_suspect = bool(int(self.book.accounts.rows["flags"][account_row]) & SUSPECT)
-        if not self.updates.add_part(account_row, row):
+        added = self.updates.add_part(account_row, row)
+        if not isinstance(added, bool):
+            self._refuse("account-updates", index, row, added, out)
+        if added is not True:
             return
+        self.corrections.forget(row["account"])
         if was_suspect:
             self._say_account(row["account"], GroupState.HEALTHY, row["time_us"], out)
         pool = fund_flows.fund_pool(self.book, row["account"])
@@ -275,6 +274,40 @@ class RiskMachine:
                 (self._fill if waiting[2] else self._update)(later, None, out)
         for group in list(self.book.groups_of(account_row)):
             self.episodes.restated(group, row["time_us"], out)
+        self._release_results(row["account"], out)
+
+    def _correction(self, row: dict[str, Any], index: int, out: Outputs) -> None:
+        """A dead letter is dealt with; the last one of an account heals it."""
+        refused, record = self.corrections.refusal(row), None
+        if not refused:
+            record = record_of(row)
+            if record is not None:
+                refused = fill_refusal(self.book, record) if row["source_topic"] == "fills" else self.updates.refusal(record)
+        if refused:
+            out.refuse("corrections", index, refused[0], refused[1], row["account"] if 0 < row["account"] < MAX_ACCOUNT else None)
+            return
+        letter = self.corrections.letter(row)
+        if letter is None:
+            out.alarm("correction_ignored", account=row["account"], correction_id=row["correction_id"])
+            return
+        account_row = self.book.ensure_account(row["account"], row["partition_"])
+        self.corrections.close(row)
+        self.corrections.count(account_row, row, letter)
+        if record is None:
+            out.alarm("dead_letter_dropped", account=row["account"], reason=row["reason"])
+        elif row["source_topic"] == "fills":
+            self._book_fill(account_row, record, None, out)
+        else:
+            self._apply_update(account_row, record, None, out)
+        if not self.corrections.has_open(row["account"]):
+            self._heal(account_row, row, out)
+
+    def _heal(self, account_row: int, row: dict[str, Any], out: Outputs) -> None:
+        """Nothing of the account is missing any more: it is valued again."""
+        self.book.set_flag(account_row, SUSPECT, on=False)
+        self._say_account(row["account"], GroupState.HEALTHY, row["time_us"], out)
+        for group in list(self.book.groups_of(account_row)):
+            self.episodes.touched(group, row["time_us"], out)
         self._release_results(row["account"], out)
 
     # -- results and waves ------------------------------------------------------------------------------------------------------------
@@ -357,10 +390,10 @@ class RiskMachine:
 
     def _look_for_overdue(self, row: dict[str, Any], out: Outputs) -> None:
         self.episodes.overdue(self._clock_us, out)
-        for account in self.updates.overdue(self._clock_us):
+        for account, offset in self.updates.overdue(self._clock_us).items():
             partition = self.episodes.partition_of(account)
             refused = (DeadLetterReason.SNAPSHOT_INCOMPLETE, "parts are missing after the deadline; send the whole SNAPSHOT again")
-            letter = {"account": account, "partition_": partition, "offset_": 0, "time_us": row["time_us"]}
+            letter = {"account": account, "partition_": partition, "offset_": offset, "time_us": row["time_us"]}
             self._refuse("account-updates", None, letter, refused, out)
             self.updates.drop_parts(account)
             self.book.set_flag(self.book.account_row(account), OPENING, on=False)

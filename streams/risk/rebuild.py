@@ -1,31 +1,31 @@
 """What is derived in the book, derived again from what is kept: after a restore, and when parameters change."""
 
-from streams.risk.kernels import Tables, cross_key, isolated_key, link_group, link_position, maintenance_of, position_key
-from streams.risk.table import EMPTY, ROWS, kernel, put
+from streams.risk.layout import Tables, add_slot, cross_key, is_watched, isolated_key, link_group, link_position, make_pending, position_key
+from streams.risk.table import EMPTY, ROWS, kernel, put, touch
 
 
 @kernel
-def value_all(tables: Tables) -> None:
-    """Recompute every derived figure from kept ones: after a restore, and when parameters change."""
-    p, g, ins = tables.positions.rows, tables.groups.rows, tables.instruments.rows
+def make_all_pending(tables: Tables) -> None:
+    """No band holds any more."""
     for group in range(tables.groups.counts[ROWS]):
-        g["equity"][group], g["maintenance"][group], g["unpriced"][group] = g["wallet"][group], 0, 0
-    for row in range(tables.positions.counts[ROWS]):
-        group, instrument_row, lots = p["group"][row], p["instrument_row"][row], p["lots"][row]
-        mark = ins["mark_ticks"][instrument_row]
-        p["value"][row], p["maintenance"][row] = p["cost"][row], 0
-        if mark != 0:
-            p["value"][row] = lots * mark * ins["value_per_tick_lot"][instrument_row]
-            p["maintenance"][row] = maintenance_of(tables, instrument_row, p["value"][row])
-        elif lots != 0:
-            g["unpriced"][group] += 1
-        g["equity"][group] += p["value"][row] - p["cost"][row]
-        g["maintenance"][group] += p["maintenance"][row]
+        make_pending(tables, group)
+
+
+@kernel
+def watch_all(tables: Tables) -> None:
+    """What follows from role, flags and held results of every account."""
+    a, g = tables.accounts.rows, tables.groups.rows
+    for row in range(tables.accounts.counts[ROWS]):
+        a["slow"][row] = not is_watched(tables, row) or a["held"][row] != 0
+        touch(tables.accounts, row)
+    for row in range(tables.groups.counts[ROWS]):
+        g["watched"][row] = is_watched(tables, g["account_row"][row])
+        make_pending(tables, row)
 
 
 @kernel
 def rebuild_links(tables: Tables) -> None:
-    """Derive indexes and chains from kept fields: after a restore."""
+    """Indexes, chains and slots; all derived fields are zero or EMPTY before."""
     a, g, p = tables.accounts.rows, tables.groups.rows, tables.positions.rows
     for row in range(tables.accounts.counts[ROWS]):
         put(tables.account_index, a["account"][row], row)
@@ -39,3 +39,5 @@ def rebuild_links(tables: Tables) -> None:
         owner = g["account_row"][p["group"][row]]
         put(tables.position_index, position_key(owner, tables.instruments.rows["instrument"][p["instrument_row"][row]], p["side"][row]), row)
         link_position(tables, row)
+        add_slot(tables, row)
+    make_all_pending(tables)

@@ -9,16 +9,13 @@ from typing import Any, Final
 
 from streams.domain.batch import Outputs
 from streams.domain.events import DeadLetterReason, MarginMode, PositionSide, Role, UpdateKind
-from streams.domain.money import MAX_VALUE, MAX_WALLET
+from streams.domain.money import MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET
 from streams.domain.state import StateTable
 from streams.risk.book import OPENING, SUSPECT, Book, Refused
 from streams.risk.table import EMPTY, touch
 
 SNAPSHOT_DEADLINE_US: Final = 60_000_000  # event time after which an incomplete SNAPSHOT makes its account SUSPECT
-_MEMO_KINDS: Final = (UpdateKind.CLAIM, UpdateKind.SETTINGS)
-_MONEY_KINDS: Final = tuple(
-    kind for kind in UpdateKind if kind not in (*_MEMO_KINDS, UpdateKind.UNKNOWN, UpdateKind.SNAPSHOT, UpdateKind.ISOLATED_MARGIN)
-)
+MAX_PARTS: Final = 4 * MAX_GROUP_POSITIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +24,7 @@ class Part:
 
     account_seq: int
     time_us: int
+    offset: int
     parts: int
     role: int
     asset: int
@@ -52,12 +50,16 @@ class Updates:
             return DeadLetterReason.UNKNOWN_SYMBOL, "kind is UNKNOWN"
         if not 0 < row["asset"] < 2**20:
             return DeadLetterReason.UNKNOWN_ASSET, "asset outside 1..2^20 - 1"
-        if abs(row["amount"]) > MAX_WALLET or abs(row["cost"] or 0) > MAX_VALUE:
-            return DeadLetterReason.OUT_OF_BOUNDS, "amount or cost out of bounds"
+        if max(abs(row["amount"]), abs(row["wallet_after"] or 0)) > MAX_WALLET or abs(row["cost"] or 0) > MAX_VALUE:
+            return DeadLetterReason.OUT_OF_BOUNDS, "amount, wallet_after or cost out of bounds"
+        if row["kind"] == UpdateKind.ISOLATED_MARGIN and row["instrument"] is None:
+            return DeadLetterReason.BAD_VALUE, "ISOLATED_MARGIN needs the instrument of the bucket"
         if row["instrument"] is not None:
             instrument = self._book.instrument_row(row["instrument"])
             if instrument == EMPTY:
                 return DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is not known"
+            if row["asset"] != int(self._book.instruments.rows["asset"][instrument]):
+                return DeadLetterReason.UNKNOWN_ASSET, f"instrument {row['instrument']} does not settle in asset {row['asset']}"
             if row["position_side"] not in (PositionSide.ONE_WAY, PositionSide.LONG, PositionSide.SHORT):
                 return DeadLetterReason.BAD_VALUE, "position_side must go with instrument"
             if abs(row["lots"] or 0) > int(self._book.instruments.rows["max_lots"][instrument]):
@@ -67,14 +69,16 @@ class Updates:
     def _refuse_snapshot(self, row: dict[str, Any]) -> Refused | None:
         if row["part"] is None or row["parts"] is None or not 0 <= row["part"] < row["parts"]:
             return DeadLetterReason.BAD_VALUE, "part and parts of a SNAPSHOT must be given, part below parts"
+        if row["parts"] > MAX_PARTS:
+            return DeadLetterReason.OUT_OF_BOUNDS, f"a SNAPSHOT of more than {MAX_PARTS} parts"
         if row["instrument"] is not None and (
             row["lots"] is None or row["cost"] is None or row["margin_mode"] not in (MarginMode.CROSS, MarginMode.ISOLATED)
         ):
             return DeadLetterReason.BAD_VALUE, "a position of a SNAPSHOT needs lots, cost and margin_mode"
         return None
 
-    def apply(self, account_row: int, row: dict[str, Any], out: Outputs) -> int:
-        """Apply any update but a SNAPSHOT; the row of the group whose wallet it changed, or EMPTY."""
+    def apply(self, account_row: int, row: dict[str, Any], out: Outputs) -> int | Refused:
+        """Apply any update but a SNAPSHOT; the row of the group whose wallet it changed, or EMPTY, or why it cannot be applied."""
         kind, account = row["kind"], row["account"]
         if kind == UpdateKind.CLAIM:
             key = (account, row["asset"])
@@ -85,13 +89,24 @@ class Updates:
                 self._book.set_role(account_row, row["role"])
             return EMPTY
         group = self._book.ensure_group(account_row, row["asset"], row["instrument"] or 0, row["position_side"] or 0 if row["instrument"] else 0)
-        self._book.move_wallet(group, row["amount"])
+        moved = {group: row["amount"]}
         if kind == UpdateKind.ISOLATED_MARGIN:
-            self._book.move_wallet(self._book.ensure_group(account_row, row["asset"]), -row["amount"])
-        elif row["counter_account"] is None:
+            moved[self._book.ensure_group(account_row, row["asset"])] = -row["amount"]
+        if any(abs(int(self._book.groups.rows["wallet"][g]) + amount) > MAX_WALLET for g, amount in moved.items()):
+            return DeadLetterReason.OUT_OF_BOUNDS, "wallet after the update is out of bounds"
+        for changed, amount in moved.items():
+            self._book.move_wallet(changed, amount)
+        if kind != UpdateKind.ISOLATED_MARGIN and row["counter_account"] is None:
             self._book.add_flow(row["asset"], row["amount"])
-        self._reconcile(group, row, out)
+        if self._is_at(account_row, row["account_seq"]):
+            self._reconcile(group, row, out)
         return group
+
+    def _is_at(self, account_row: int, account_seq: int) -> bool:
+        """Whether just the account's records up to this one are applied: fills come by another stream, and a wallet of another moment says nothing."""
+        a = self._book.accounts.rows
+        newest = max(int(a["fill_seq"][account_row]), int(a["update_seq"][account_row]))
+        return newest == account_seq and newest - int(a["base_seq"][account_row]) == int(a["applied"][account_row])
 
     def _reconcile(self, group: int, row: dict[str, Any], out: Outputs) -> None:
         if row["wallet_after"] is None:
@@ -104,8 +119,8 @@ class Updates:
 
     # -- SNAPSHOT ---------------------------------------------------------------------------------------------------------------------
 
-    def add_part(self, account_row: int, row: dict[str, Any]) -> bool:
-        """Keep one part; True when the SNAPSHOT is complete and has replaced the account's book."""
+    def add_part(self, account_row: int, row: dict[str, Any]) -> bool | Refused:
+        """Keep one part; True when the SNAPSHOT is complete and has replaced the account's book, or why the whole of it is refused."""
         account = row["account"]
         known = self._parts(account)
         if row["part"] in known and known[row["part"]].account_seq == row["account_seq"]:
@@ -113,15 +128,19 @@ class Updates:
         if known and (row["part"] in known or row["parts"] != next(iter(known.values())).parts):
             self.drop_parts(account)  # a new series begins
         self.opening[account, row["part"]] = Part(
-            row["account_seq"], row["time_us"], row["parts"], row["role"] or Role.USER, row["asset"], row["amount"], row["instrument"] or 0,
-            row["position_side"] or 0, row["lots"] or 0, row["cost"] or 0, row["margin_mode"] or 0,
+            row["account_seq"], row["time_us"], row["offset_"], row["parts"], row["role"] or Role.USER, row["asset"], row["amount"],
+            row["instrument"] or 0, row["position_side"] or 0, row["lots"] or 0, row["cost"] or 0, row["margin_mode"] or 0,
         )  # fmt: skip
         self._book.set_flag(account_row, OPENING, on=True)
         parts = self._parts(account)
         if len(parts) < row["parts"]:
             return False
-        self._replace(account_row, list(parts.values()))
         self.drop_parts(account)
+        refused = _refuse_parts(list(parts.values()))
+        if refused:
+            self._book.set_flag(account_row, OPENING, on=False)
+            return refused
+        self._replace(account_row, list(parts.values()))
         return True
 
     def _parts(self, account: int) -> dict[int, Part]:
@@ -134,9 +153,9 @@ class Updates:
         for number in list(self._parts(account)):
             del self.opening[account, number]
 
-    def overdue(self, clock_us: int) -> list[int]:
-        """Accounts whose SNAPSHOT has been incomplete for too long."""
-        return sorted({account for (account, _), part in self.opening.items() if part.time_us + SNAPSHOT_DEADLINE_US < clock_us})
+    def overdue(self, clock_us: int) -> dict[int, int]:
+        """Accounts whose SNAPSHOT has been incomplete for too long, with the offset of a part that is there."""
+        return {account: part.offset for (account, _), part in self.opening.items() if part.time_us + SNAPSHOT_DEADLINE_US < clock_us}
 
     def _replace(self, account_row: int, parts: list[Part]) -> None:
         """Put the parts in the place of all that was known of the account; the difference in worth came from outside."""
@@ -171,6 +190,13 @@ class Updates:
         book.move_wallet(group, -wallet)
 
 
-def moves_money(kind: int) -> bool:
-    """Whether an update of this kind changes a wallet by its amount."""
-    return kind in _MONEY_KINDS
+def _refuse_parts(parts: list[Part]) -> Refused | None:
+    """Why complete parts contradict each other, if they do."""
+    positions = [(part.instrument, part.position_side) for part in parts if part.instrument]
+    if len(set(positions)) < len(positions):
+        return DeadLetterReason.BAD_VALUE, "a SNAPSHOT gives one position twice"
+    if len(positions) > MAX_GROUP_POSITIONS:
+        return DeadLetterReason.OUT_OF_BOUNDS, f"a SNAPSHOT of more than {MAX_GROUP_POSITIONS} positions"
+    if sum(abs(part.amount) for part in parts) > MAX_WALLET:
+        return DeadLetterReason.OUT_OF_BOUNDS, "the balances of a SNAPSHOT are out of bounds"
+    return None

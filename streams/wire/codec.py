@@ -16,9 +16,10 @@ from streams.domain.events import NULL, DeadLetterReason
 from streams.errors import CheckFailed
 from streams.topics import STREAMS
 from streams.wire.batches import BatchCodec
+from streams.wire.evolution import Resolution
 from streams.wire.framing import HEADER_BYTES, bodies, fault, header
 from streams.wire.rows import RowCodec
-from streams.wire.schemas import Field, Schema, schema
+from streams.wire.schemas import Field, Schema, other_versions, schema
 from streams.wire.strict import Unreadable
 
 BATCH_FROM: Final = 16  # records from which the batch path is the faster one
@@ -36,18 +37,23 @@ class Decoded:
 class Codec:
     """Reads and writes the records of one stream."""
 
-    def __init__(self, stream: str, its_schema: Schema) -> None:
+    def __init__(self, stream: str, its_schema: Schema, versions: Sequence[Schema] = ()) -> None:
         self.stream = stream
         self.schema = its_schema
         self._header = header(its_schema)
+        self._others = {header(version): (Codec(stream, version), Resolution(version.fields, its_schema.fields)) for version in versions}
         self._rows = RowCodec(its_schema)
         self._batches = BatchCodec(its_schema) if its_schema.is_flat else None
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         """Read record values; never raises for what they hold."""
         bad: list[tuple[int, DeadLetterReason, str]] = []
+        if self._batches is not None and len(values) >= BATCH_FROM and (columns := self._batches.read_framed(values)) is not None:
+            return Decoded(columns, np.arange(len(values)), bad)
         good = list(range(len(values)))
         data = bodies(values, self._header)
+        if data is None and self._others and any(value is not None and value[:HEADER_BYTES] in self._others for value in values):
+            return self._decode_versions(values)
         if data is None:
             bad = [(at, *why) for at, value in enumerate(values) if (why := fault(value, self.schema))]
             strangers = {at for at, _, _ in bad}
@@ -58,6 +64,22 @@ class Codec:
             if columns is not None:
                 return Decoded(columns, np.array(good, np.int64), bad)
         return self._decode_rows(data, good, bad)
+
+    def _decode_versions(self, values: Sequence[bytes | None]) -> Decoded:
+        """Records of several versions, each version together, then in the order they came."""
+        heads = [None if value is None else value[:HEADER_BYTES] for value in values]
+        own = [at for at, head in enumerate(heads) if head not in self._others]
+        decoded = self.decode([values[at] for at in own])
+        parts = [(decoded.columns, np.array(own, np.int64)[decoded.good])]
+        bad = [(own[at], reason, detail) for at, reason, detail in decoded.bad]
+        for head, (other, resolution) in self._others.items():
+            places = [at for at, found in enumerate(heads) if found == head]
+            decoded = other.decode([values[at] for at in places])
+            parts.append((resolution.columns(decoded.columns, len(decoded.good)), np.array(places, np.int64)[decoded.good]))
+            bad += [(places[at], reason, detail) for at, reason, detail in decoded.bad]
+        good = np.concatenate([part for _, part in parts])
+        order = np.argsort(good)
+        return Decoded(_interleaved(self.schema.fields, [columns for columns, _ in parts], order), good[order], sorted(bad))
 
     def _decode_rows(self, data: list[bytes], positions: list[int], bad: list[tuple[int, DeadLetterReason, str]]) -> Decoded:
         rows, good = [], []
@@ -73,6 +95,9 @@ class Codec:
     def decode_row(self, value: bytes | None) -> dict[str, Any]:
         """Read one record as a dict, enums as codes, absent values as None. Raises CheckFailed when it cannot be read."""
         why = fault(value, self.schema)
+        if why is not None and value is not None and value[:HEADER_BYTES] in self._others:
+            other, resolution = self._others[value[:HEADER_BYTES]]
+            return resolution.row(other.decode_row(value))
         if why is None and value is not None:
             try:
                 return self._rows.read(value[HEADER_BYTES:])
@@ -99,7 +124,20 @@ class Codec:
 @cache
 def codec(stream: str) -> Codec:
     """The codec of a stream of `topics.STREAMS`."""
-    return Codec(stream, schema(STREAMS[stream].schema))
+    name = STREAMS[stream].schema
+    return Codec(stream, schema(name), other_versions(name))
+
+
+def _interleaved(fields: tuple[Field, ...], parts: Sequence[Mapping[str, Column]], order: NDArray[np.int64]) -> dict[str, Column]:
+    """Columns of parts one after the other, brought into an order."""
+    whole: dict[str, Column] = {}
+    for field in fields:
+        if field.is_whole:
+            whole[field.name] = np.concatenate([np.asarray(part[field.name], np.int64) for part in parts])[order]
+        else:
+            values = [value for part in parts for value in part[field.name]]
+            whole[field.name] = [values[at] for at in order.tolist()]
+    return whole
 
 
 def columns_of(fields: tuple[Field, ...], rows: Sequence[Row]) -> dict[str, Column]:

@@ -5,8 +5,10 @@ Not decided here: bytes; see framing, rows and batches.
 """
 
 import json
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -20,6 +22,9 @@ from streams.domain.events import NULL
 from streams.errors import ConfigurationProblem
 
 PACKAGED: Final = Path(__file__).resolve().parent.parent / "_schemas"  # where the wheel puts them
+ARCHIVE: Final = "archive"
+ANNOUNCED: Final = "BACKSTOP_SCHEMAS_ANNOUNCED"
+_VERSION: Final = re.compile(r"([a-z_]+)\.v(\d+)\.avsc", re.ASCII)
 CHECKOUT: Final = PACKAGED.parent.parent / "schemas"
 
 
@@ -55,6 +60,8 @@ class Field:
     enum: str = ""
     size: int = 0
     fields: tuple["Field", ...] = ()
+    has_default: bool = False
+    default: Any = None  # as a row holds it; what a record written before the field existed has there
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +95,28 @@ def schema(name: str) -> Schema:
 def by_fingerprint(fingerprint: bytes) -> Schema | None:
     """The schema with this fingerprint, if it is one of ours."""
     return _fingerprints().get(fingerprint)
+
+
+@cache
+def other_versions(name: str) -> tuple[Schema, ...]:
+    """Versions of a schema besides the one this code reads and writes, oldest first: earlier ones, and later ones announced before they are written.
+
+    They are `<name>.v<number>.avsc` in `schemas/archive`, and in the directory that BACKSTOP_SCHEMAS_ANNOUNCED names. Raises ConfigurationProblem
+    for a broken file, and where two versions could not be told apart.
+    """
+    found: dict[int, Schema] = {}
+    for source in (directory() / ARCHIVE, *map(Path, filter(None, [os.environ.get(ANNOUNCED)]))):
+        for path in source.glob(f"{name}.v*.avsc"):
+            if match := _VERSION.fullmatch(path.name):
+                found[int(match[2])] = _read(path)
+    current = schemas()[name]
+    versions = [found[number] for number in sorted(found)]
+    for version in versions:
+        if version.fingerprint == current.fingerprint and version.text != current.text:
+            raise ConfigurationProblem(
+                f"{version.name} and {name} differ, but have one fingerprint: docs and defaults are no part of it. Give the new one another field."
+            )
+    return tuple(version for version in versions if version.fingerprint != current.fingerprint)
 
 
 @cache
@@ -141,7 +170,19 @@ def _read(path: Path) -> Schema:
 def _fields(record: Any) -> tuple[Field, ...]:
     if record.type != avro.schema.RECORD:
         raise TypeError(f"a stream's schema is a record, not {record.type!r}")
-    return tuple(_field(each.name, each.doc or "", each.type) for each in record.fields)
+    return tuple(_with_default(_field(each.name, each.doc or "", each.type), each) for each in record.fields)
+
+
+def _with_default(field: Field, parsed: Any) -> Field:
+    """Avro writes a default as JSON: an enum's as its symbol, bytes as text of code points up to 255."""
+    if not parsed.has_default:
+        return field
+    value = parsed.default
+    if field.kind is Kind.ENUM and value is not None:
+        value = field.symbols.index(value)
+    if field.kind in (Kind.BYTES, Kind.FIXED) and value is not None:
+        value = value.encode("latin-1")
+    return replace(field, has_default=True, default=value)
 
 
 def _field(name: str, doc: str, kind: Any) -> Field:

@@ -30,6 +30,18 @@ def read(fields: tuple[Field, ...], body: bytes) -> dict[str, Any]:
     return row
 
 
+def read_partly(fields: tuple[Field, ...], body: bytes) -> tuple[dict[str, Any], str]:
+    """What can be read of a datum before it breaks, and what is wrong then ("" where nothing is). For people; machines never see it."""
+    reader = _Reader(body)
+    row: dict[str, Any] = {}
+    try:
+        for field in fields:
+            row |= reader.record((field,))
+    except Unreadable as refusal:
+        return row, refusal.detail
+    return row, "" if reader.at == len(body) else f"{len(body) - reader.at} bytes follow the last field"
+
+
 def check(fields: tuple[Field, ...], row: dict[str, Any]) -> None:
     """Hold whole numbers, nested ones too, against their bounds. Raises Unreadable: OUT_OF_BOUNDS for NULL, else UNDECODABLE."""
     for field in fields:

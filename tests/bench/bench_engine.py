@@ -90,7 +90,7 @@ async def measure(bus: Bus, fills: int, *, step_records: int) -> dict[str, float
         pass
     for start in range(0, fills, 50_000):
         await writer.commit(records[start : start + 50_000])
-    runner._ask_for = step_records
+    runner._pace.ask_for = step_records
     wall, cpu, done, steps = time.perf_counter(), time.process_time(), 0, 0
     while done < fills:
         steps += await runner._turn(wait_ms=200, in_background=True)

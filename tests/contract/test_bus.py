@@ -1,22 +1,32 @@
-"""What every bus promises, on both."""
+"""What every bus promises: in memory, simulated with all its delays, on Kafka by record batches, and on Kafka record by record."""
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from random import Random
 
 import pytest
 
 from streams.bus.contract import MAX_RECORD_BYTES, Bus, Chunk, NewRecord, Reader, TopicPartition
+from streams.bus.faults import SimulatedBus
 from streams.bus.memory import MemoryBus
+from streams.bus.simulated import Broker
 from streams.errors import CheckFailed, Fenced
 from tests.support.kafka import fresh_kafka_bus
 
 F0, F1, M0 = TopicPartition("fills", 0), TopicPartition("fills", 1), TopicPartition("marks", 0)
 
 
-@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(params=["memory", "simulated", *(pytest.param(f"kafka by {unit}", marks=pytest.mark.kafka) for unit in ("batches", "records"))])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
-    made: Bus = MemoryBus() if request.param == "memory" else fresh_kafka_bus(request.getfixturevalue("kafka_broker"))
+    made: Bus
+    match request.param:
+        case "memory":
+            made = MemoryBus()
+        case "simulated":
+            made = SimulatedBus(Broker(Random(1)), Random(2))
+        case kind:
+            made = fresh_kafka_bus(request.getfixturevalue("kafka_broker"), record_batches=kind == "kafka by batches")
     await made.create_topics({"fills": 2, "marks": 1})
     yield made
     await made.close()

@@ -168,3 +168,12 @@ async def test_a_flipped_bit_either_loads_or_is_named_but_never_breaks_the_loade
         await load(directory)
     except CheckFailed as failure:
         assert str(path) in str(failure) or "fills[0]" in str(failure)  # noqa: PT017
+
+
+async def test_a_recorded_range_keeps_its_offsets_and_says_its_bounds(tmp_path: Path) -> None:
+    bus = await bus_of(three_fills())  # records at 0, 2 and 4, markers between them
+    await record(bus, tmp_path, ["fills"], ranges={TopicPartition("fills", 0): (2, 5)})
+    loaded = await load(tmp_path)
+    reader = await loaded.reader([TopicPartition("fills", 0)])
+    assert await reader.bounds(TopicPartition("fills", 0)) == (2, 5)
+    assert [chunk.offsets for chunk in await reader.poll(max_records=9, timeout_ms=0)] == [[2, 4]]

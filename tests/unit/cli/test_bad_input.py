@@ -98,12 +98,12 @@ def test_an_unreachable_broker_is_named(capfd: pytest.CaptureFixture[str], comma
 
 
 def test_an_unexpected_error_is_one_line_that_asks_for_a_report(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_settings", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(cli, "settings_of", lambda *_, **__: 1 / 0)
     assert "please report" in refusal(capfd, "topics", "check", code=1)
 
 
 def test_a_traceback_is_shown_only_when_asked_for(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_settings", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(cli, "settings_of", lambda *_, **__: 1 / 0)
     monkeypatch.setenv("BACKSTOP_DEBUG", "1")
     assert main(["topics", "check"]) == 1
     assert "ZeroDivisionError" in capfd.readouterr().err
@@ -113,7 +113,7 @@ def test_an_interrupt_ends_with_130(capfd: pytest.CaptureFixture[str], monkeypat
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_settings", interrupted)
+    monkeypatch.setattr(cli, "settings_of", interrupted)
     assert "interrupted" in refusal(capfd, "topics", "check", code=130)
 
 

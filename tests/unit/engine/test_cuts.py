@@ -68,6 +68,7 @@ def outcome(partitions: dict[tuple[str, int], list[NewRecord]], pieces: list[lis
     for places in pieces:
         step = task.step(chunks(partitions, places, done))
         for each in step.records if step is not None else []:
+            assert isinstance(each, NewRecord)
             said.setdefault(each.topic, []).append((each.partition, each.timestamp_ms, each.key, each.value))
     return said, task.machine.digest(), task.positions, task.running
 

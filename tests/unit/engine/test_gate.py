@@ -215,3 +215,32 @@ def test_running_journaled_steps_again_leads_to_the_same_knowledge() -> None:
     again = PoolsGate(spec("pools", 0, SHARDS), None)
     again.replayed(taken, step)
     assert sorted(again.facts()) == sorted(desk.gate.facts())
+
+
+def test_a_snapshot_keeps_nothing_of_step_records_that_no_step_has_taken_yet() -> None:
+    desk, restored = Desk(), Desk()
+    desk.arrives("marks", 10)
+    desk.stepped(0, 10, {"marks": 1}, {"insolvencies": 1}, held=1)
+    restored.gate.restore(desk.gate.facts())
+    assert [fact.value for fact in restored.gate.facts() if fact.kind in ("clock", "held")] == [0, 0, 0, 0]
+    assert all(fact.value == 0 for fact in restored.gate.facts())
+    # The journal is read again from where it was taken up to, and then both know the same.
+    restored.arrives("marks", 10)
+    restored.stepped(0, 10, {"marks": 1}, {"insolvencies": 1}, held=1)
+    for each in (desk, restored):
+        each.arrives("insolvencies", 10)
+        each.stepped(0, 20, {"fills": 1})
+        each.stepped(1, 20, {"marks": 1})
+    assert restored.takes() == desk.takes() == {"marks": [10], "insolvencies": [10]}
+
+
+def test_where_not_all_can_be_held_it_wants_what_has_been_announced_and_not_arrived() -> None:
+    desk = Desk()
+    journals = [TopicPartition("accounts-journal", 0), TopicPartition("accounts-journal", 1)]
+    assert desk.gate.wanted() == journals
+    desk.arrives("marks", 10)
+    desk.stepped(0, 20, {"marks": 3}, {"insolvencies": 2})
+    assert desk.gate.wanted() == [TopicPartition("insolvencies", 0), TopicPartition("marks", 0)]
+    desk.arrives("insolvencies", 10, 11)
+    desk.arrives("marks", 11, 12)
+    assert desk.gate.wanted() == journals

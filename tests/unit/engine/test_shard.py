@@ -238,15 +238,16 @@ async def test_a_damaged_snapshot_is_skipped_and_said(tmp_path: Path) -> None:
     assert again.task.number == 10
 
 
-async def test_only_the_newest_snapshots_are_kept(tmp_path: Path) -> None:
+async def test_only_the_newest_listed_snapshots_are_kept(tmp_path: Path) -> None:
     bus = await toy_bus(shard_count=1)
     running = runner(bus, spec(), directory=tmp_path, keep=2)
     await running.start()
     await play(bus, running, EVENTS)
     await running.stop()
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert len(names) == 2
-    assert all(name.startswith("accounts-0-") and name.endswith(".arrow") for name in names)
+    listed = [record.snapshot.step for record in await steps(bus) if record.snapshot]
+    kept = sorted(int(path.name.split("-")[2]) for path in tmp_path.iterdir())
+    assert kept[:2] == listed[-2:]
+    assert kept[2:] == [step for step in (10,) if step not in listed]  # the last one was written, and no step came that could list it
 
 
 async def test_a_position_outside_the_log_stops_the_shard() -> None:
@@ -300,3 +301,23 @@ async def test_the_observer_hears_of_steps_and_alarms() -> None:
     assert heard == [("accounts", 1, 2, 2), ("pools", "toy_insolvency_heard", {"account": 4}), ("pools", 1, 2, 1)]
     assert await read_tail(bus, spec("pools")) is not None
     assert toy_machine("pools", 0, 1).version == 1
+
+
+async def test_a_pools_task_far_behind_holds_a_bounded_number_of_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    events, bound, read = 400, 40, 10
+    monkeypatch.setattr("streams.engine.shard.GATE_RECORDS", bound)
+    bus = await toy_bus(shard_count=1)
+    accounts, pools = runner(bus, spec()), runner(bus, spec("pools"))
+    await accounts.start()
+    await play(bus, accounts, script(events))
+    await pools.start()
+    pools._pace.ask_for = read
+    most = 0
+    for _ in range(20 * events):
+        await pools.turn()
+        most = max(most, pools.waiting)
+    assert pools.waiting == 0
+    assert pools.task.counts[TopicPartition("marks", 0)] == events // 2
+    assert len(await everything(bus, "instructions")) == len(await everything(bus, "insolvencies")) > 0
+    # A step of the toy announces at most one insolvency, and a read takes the journal of ten steps at most.
+    assert most <= bound + 2 * read

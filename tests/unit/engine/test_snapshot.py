@@ -45,10 +45,13 @@ def test_snapshots_of_other_shards_are_not_taken_for_ones_own(tmp_path: Path) ->
     assert [file.path.name for file in store.files(spec(shard=1, shard_count=12))] == ["accounts-1-5-0000000000000000.arrow"]
 
 
-def test_the_newest_come_first_and_the_oldest_go(tmp_path: Path) -> None:
+def test_the_newest_come_first_and_only_those_before_a_listed_one_go(tmp_path: Path) -> None:
     store = SnapshotStore(tmp_path, keep=2)
     for step in (9, 10, 100):
         store.write(spec(), step, bytes(16), TABLES)
+    assert [file.step for file in store.files(spec())] == [100, 10, 9]
+    assert store.kept([8, 9, 10]) == [9, 10]  # 100 has been written, and nobody has listed it
+    store.forget_before(spec(), 10)
     assert [file.step for file in store.files(spec())] == [100, 10]
 
 

@@ -43,7 +43,7 @@ def stepped(step: Step | None) -> Step:
 
 
 def letters(step: Step) -> list[dict[str, Any]]:
-    return [codec("dead-letters").decode_row(r.value) for r in step.records if r.topic == "dead-letters"]
+    return [codec("dead-letters").decode_row(r.value) for r in step.records if isinstance(r, NewRecord) and r.topic == "dead-letters"]
 
 
 def test_a_shard_reads_its_own_account_partitions_and_all_of_the_rest() -> None:

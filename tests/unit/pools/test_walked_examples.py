@@ -68,7 +68,7 @@ def test_equal_scores_are_served_by_account_and_quotes_add_up() -> None:
     assert [(r["account"], r["lots"], r["instruction_id"]) for r in decision["rows"]] == [(21, 6, ids[0]), (22, 2, ids[1])]
 
 
-def test_one_unwind_follows_the_takeover_in_the_partition_where_the_funds_result_arrived() -> None:
+def test_one_unwind_follows_the_takeover_in_the_funds_partition() -> None:
     desk = deleveraged(PriceRule.BANKRUPTCY)
     takeover = desk.last(InstructionKind.TAKEOVER)["instruction_id"]
     fields = ("account", "partition", "lots", "quote", "cause_id", "attempt")

@@ -290,3 +290,37 @@ def test_a_restored_machine_has_the_same_digest_and_says_the_same() -> None:
     assert a.rows == b.rows
     assert a.rows["insolvencies"]
     assert twin.machine.digest() == desk.machine.digest()
+
+
+def test_a_snapshot_that_gives_one_position_twice_is_refused_whole() -> None:
+    desk = Desk()
+    parts = desk.opening(1, 500, (1, 10, 1_000), (1, 5, 500))
+    out = desk.feed(instrument(), pool(), *parts)
+    assert [(r.reason, r.account) for r in out.refusals] == [(DeadLetterReason.BAD_VALUE, 1)]
+    assert len(desk.machine.book.positions) == 0
+    desk.feed(*desk.opening(1, 500, (1, 10, 1_000)))
+    assert desk.position(1) == (10, 1_000)
+
+
+def test_a_wallet_never_grows_beyond_its_bound() -> None:
+    desk = Desk()
+    desk.feed(instrument(), pool(), *desk.opening(1, 2**60))
+    out = desk.feed(desk.update(1, UpdateKind.DEPOSIT, 1))
+    assert [r.reason for r in out.refusals] == [DeadLetterReason.OUT_OF_BOUNDS]
+    assert desk.wallet(1) == 2**60
+
+
+def test_a_group_never_holds_more_open_positions_than_its_bound_by_either_path() -> None:
+    desk = Desk()
+    desk.feed(pool(), *[instrument(n) for n in range(1, 260)], *desk.opening(1, 10**9), *desk.opening(2, 10**9))
+    fast = desk.feed(*[desk.fill(1, 1, 100, number=n) for n in range(1, 258)])
+    exact = desk.feed(*[desk.fill(2, 1, 100, number=n, margin_moved=0, instruction_id=n) for n in range(1, 258)])
+    for out in (fast, exact):
+        assert [r.reason for r in out.refusals] == [DeadLetterReason.OUT_OF_BOUNDS]
+
+
+def test_an_update_of_a_bucket_in_another_asset_is_refused() -> None:
+    desk = Desk()
+    desk.feed(instrument(), pool(), *desk.opening(1, 100))
+    out = desk.feed(desk.update(1, UpdateKind.FEE, -1, asset=2, instrument=1, position_side=PositionSide.ONE_WAY))
+    assert [r.reason for r in out.refusals] == [DeadLetterReason.UNKNOWN_ASSET]

@@ -140,9 +140,7 @@ def state(machine: RiskMachine) -> list[Any]:
     held = [
         (book.position_key(row), int(book.positions.rows["lots"][row]), int(book.positions.rows["cost"][row])) for row in range(len(book.positions))
     ]
-    groups = [
-        (book.group_key(g), *(int(book.groups.rows[f][g]) for f in ("wallet", "equity", "maintenance", "unpriced"))) for g in range(len(book.groups))
-    ]
+    groups = [(book.group_key(g), *(int(book.groups.rows[f][g]) for f in ("wallet", "open_positions"))) for g in range(len(book.groups))]
     return [sorted(h for h in held if h[1]), sorted(g for g in groups if any(g[1:]))]
 
 

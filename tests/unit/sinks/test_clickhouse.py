@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -297,7 +298,7 @@ def shown(field: Field, value: Any) -> Any:
     """What ClickHouse shows of a value, by reading the schema: symbols, hexadecimal digits, lists of records."""
     if field.kind in (Kind.RECORD, Kind.ARRAY):
         items = [] if value is None else value if field.kind is Kind.ARRAY else [value]
-        return [{inner.name: shown(inner, item[inner.name]) for inner in field.fields} for item in items]
+        return [dict(shown_within(inner, item[inner.name]) for inner in field.fields) for item in items]
     if value is None:
         return None
     match field.kind:
@@ -308,6 +309,13 @@ def shown(field: Field, value: Any) -> Any:
         case Kind.STRING:
             return int(value) if "decimal integer" in field.doc else value
     return value
+
+
+def shown_within(field: Field, value: Any) -> tuple[str, Any]:
+    """Name and value of a field of a nested record; its event time is a time there too."""
+    if field.name == "event_time_us":
+        return "event_time", datetime(1970, 1, 1) + timedelta(microseconds=value)  # noqa: DTZ001
+    return field.name, shown(field, value)
 
 
 @pytest.mark.parametrize("stream", STREAMS)

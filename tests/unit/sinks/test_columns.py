@@ -66,6 +66,7 @@ def test_nested_records_become_lists_and_an_absent_one_an_empty_list() -> None:
         "state_digest": [bytes(16), bytes(16)],
         "snapshot": [None, {"step": 4, "file_sha256": HASH}],
         "genesis": [{"deployment": "d", "shard_count": 2, "inputs": [{"topic": "fills", "partitions": 8}]}, None],
+        "upgrade": [None, None],
         "previous_hash": [HASH, HASH],
         "own_hash": [HASH, HASH],
     }

@@ -13,6 +13,7 @@ SUMMED = {
     "fills": "lots quote margin_moved",
     "account-updates": "amount wallet_after lots cost",
     "instruction-results": "executed_lots executed_quote executed_amount",
+    "corrections": "fill.lots fill.quote fill.margin_moved update.amount update.wallet_after update.lots update.cost",
     "instructions": "lots quote_limit quote amount",
     "account-states": "equity maintenance",
     "insolvencies": "lots bankruptcy_quote deficit",
@@ -34,7 +35,7 @@ SUMMED = {
 }
 
 ORDER = {
-    "account": {"fills", "account-updates", "instruction-results", "instructions", "account-states"},
+    "account": {"fills", "account-updates", "instruction-results", "corrections", "instructions", "account-states"},
     "instrument": {"instruments", "marks", "adl-probes", "adl-decisions", "adl-waves", "adl-executions"},
     "pool": {"pools", "insolvencies", "fund-flows", "adl-candidates", "fund-ledger", "pool-states"},
     "asset": {"shard-totals"},

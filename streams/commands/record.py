@@ -1,0 +1,63 @@
+"""`backstop record`: a range of a deployment's topics as a directory that `replay` and `verify` take, closed by its MANIFEST."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from streams.bus.contract import TopicPartition
+from streams.bus.manifest import write_manifest
+from streams.bus.ranges import Ends, resolve
+from streams.bus.recording import record
+from streams.commands import run_directory
+from streams.commands.check import Source, opened
+from streams.commands.console import emit_json, progress, run, say
+from streams.commands.run_directory import Run
+from streams.errors import UsageProblem
+from streams.settings import Settings
+from streams.topics import JOURNALS
+
+
+def run_record(settings: Settings, directory: Path, topics: Sequence[str], start: Ends, stop: Ends, *, as_json: bool) -> int:
+    """Copy the range; an earlier recording in the directory makes room. Raises UsageProblem for a stream or range that is not there."""
+    source = Source(directory, settings)
+    with progress() as tick:
+        tick("recording")
+        written, ranges = run(_recorded(source, directory, topics, start, stop))
+        tick("closing")
+        write_manifest(directory)
+    if as_json:
+        places = [{"stream": p.topic, "partition": p.partition, "from": low, "to": high} for p, (low, high) in sorted(ranges.items())]
+        emit_json({"deployment": settings.engine.deployment, "directory": str(directory), "records": written, "ranges": places})
+    else:
+        say(f"{directory}: {sum(written.values()):,} records of {len(written)} streams of {source}")
+    return 0
+
+
+async def _recorded(
+    source: Source, directory: Path, topics: Sequence[str], start: Ends, stop: Ends
+) -> tuple[dict[str, int], dict[TopicPartition, tuple[int, int]]]:
+    async with opened(source) as bus:
+        counts = await bus.partitions()
+        # Journals first: what they list has been written by then, so the rest of the recording holds it.
+        streams = list(topics) or sorted(counts, key=lambda stream: (stream not in JOURNALS.values(), stream))
+        for stream in streams:
+            if stream not in counts:
+                raise UsageProblem(f"--topic {stream}: there is no such stream; this deployment has {', '.join(sorted(counts))}")
+        partitions = [TopicPartition(stream, number) for stream in streams for number in range(counts[stream])]
+        ranges = await resolve(bus, partitions, start, stop)
+        run_directory.prepare(directory)
+        run_directory.begin(directory, _run(source, counts))
+        return await record(bus, directory, streams, ranges=ranges), ranges
+
+
+def _run(source: Source, counts: dict[str, int]) -> Run:
+    """What is recorded, as far as topics tell."""
+    assert source.kafka is not None
+    return Run(
+        scenario="recorded",
+        seed=0,
+        accounts=0,
+        shards=counts.get(JOURNALS["accounts"], 0),
+        account_partitions=counts.get("fills", 0),
+        bus="kafka",
+        deployment=source.kafka.engine.deployment,
+    )

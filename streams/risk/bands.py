@@ -1,0 +1,192 @@
+"""Safety bands: between which marks a position's group crosses no threshold, so that a mark costs what it violates.
+
+A group's state changes only where f = equity - alpha x maintenance changes sign, for alpha 0, 1 and the warning ratio. While every mark M_i
+of the group stays within d_i of where the bands were set, |f| moves by at most sum of L_i x d_i, with L_i = |lots| x value per tick and lot
+x (1 + alpha x rate), the rate of the tier the band stays below the end of. Each of n positions may use (|f| - slack) / n. The slack is the
+units that rounding may add: one a maintenance, one a tier floor, times alpha, and one for the sign. docs/adr/0008 tells why it is safe.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.risk.layout import BLOCK, BLOCKS, NEVER_HIGH, NEVER_LOW, PENDING, Bands, Tables
+from streams.risk.table import EMPTY, kernel
+from streams.risk.valuation import classify, evaluate, ppm_ceil, tier_of
+
+_PPM: Final = 1_000_000
+
+
+@kernel
+def _set_band(bands: Bands, slot: int, low: int, high: int) -> None:
+    """Set a slot's band. The block's extremes only ever tighten here; looking at the block sets them right again."""
+    bands.low[slot], bands.high[slot] = low, high
+    block = slot // BLOCK
+    bands.block_low[block] = max(bands.block_low[block], low)
+    bands.block_high[block] = min(bands.block_high[block], high)
+
+
+@kernel
+def _set_all(tables: Tables, group: int, low: int, high: int) -> None:
+    """One band for every position of the group that is not flat; flat ones are never looked at."""
+    p = tables.positions.rows
+    row = tables.groups.rows["first_position"][group]
+    while row != EMPTY:
+        if p["lots"][row] != 0:
+            _set_band(tables.bands, p["slot"][row], low, high)
+        else:
+            _set_band(tables.bands, p["slot"][row], NEVER_LOW, NEVER_HIGH)
+        row = p["next_position"][row]
+
+
+@kernel
+def _warning_ratios(tables: Tables, group: int) -> tuple[int, int, int]:
+    """(least, greatest warning ratio, number of tiers) over the group's positions that are not flat."""
+    p, ins = tables.positions.rows, tables.instruments.rows
+    least, greatest, tiers = NEVER_HIGH, 0, 0
+    row = tables.groups.rows["first_position"][group]
+    while row != EMPTY:
+        if p["lots"][row] != 0:
+            instrument_row = p["instrument_row"][row]
+            least, greatest = min(least, ins["warning_ppm"][instrument_row]), max(greatest, ins["warning_ppm"][instrument_row])
+            tiers += ins["tier_count"][instrument_row]
+        row = p["next_position"][row]
+    return least, greatest, tiers
+
+
+@kernel
+def _distance(base: int, rate_ppm: int, alpha_ppm: int, budget: int) -> int:
+    """Ticks a mark may move when the position may use `budget` of |f|; `base` is the value of one tick."""
+    if budget <= 0:
+        return 0
+    return budget // (base + ppm_ceil(ppm_ceil(base, rate_ppm), alpha_ppm))
+
+
+@kernel
+def _budget(equity: int, maintenance: int, alpha_ppm: int, count: int, tiers: int) -> int:
+    """What each of `count` positions may use of |equity - alpha x maintenance|, rounding taken off."""
+    gap = abs(equity - ppm_ceil(maintenance, alpha_ppm))
+    slack = ppm_ceil(2 * count + tiers, alpha_ppm) + 2
+    return (gap - slack) // count
+
+
+@kernel
+def reband(tables: Tables, group: int) -> int:
+    """Set the bands of a group at the current marks; its state class there. A band no mark is within means: look at every mark."""
+    g, p, ins = tables.groups.rows, tables.positions.rows, tables.instruments.rows
+    if g["watched"][group] == 0:
+        _set_all(tables, group, NEVER_LOW, NEVER_HIGH)
+        return int(g["state"][group])
+    equity, maintenance, count, priced = evaluate(tables, group)
+    least, warning, tiers = _warning_ratios(tables, group)
+    state = classify(equity, maintenance, warning)
+    if not priced or g["in_episode"][group] != 0 or state != g["state"][group] or least != warning:
+        _set_all(tables, group, NEVER_HIGH, NEVER_LOW)
+        return state
+    bankrupt = _budget(equity, maintenance, 0, count, tiers)
+    liquidatable = _budget(equity, maintenance, _PPM, count, tiers)
+    warned = _budget(equity, maintenance, warning, count, tiers)
+    row = g["first_position"][group]
+    while row != EMPTY:
+        low, high = NEVER_LOW, NEVER_HIGH
+        if p["lots"][row] != 0:
+            instrument_row = p["instrument_row"][row]
+            mark, base = ins["mark_ticks"][instrument_row], abs(p["lots"][row]) * ins["value_per_tick_lot"][instrument_row]
+            tier = tier_of(tables, instrument_row, base * mark)
+            rate = tables.tiers[tier, 1]
+            distance = min(_distance(base, rate, 0, bankrupt), _distance(base, rate, _PPM, liquidatable))
+            if warning != 0:
+                distance = min(distance, _distance(base, rate, warning, warned))
+            low, high = mark - distance, mark + distance
+            if tier + 1 < ins["tier_from"][instrument_row] + ins["tier_count"][instrument_row]:
+                high = min(high, (tables.tiers[tier + 1, 0] - 1) // base)  # beyond lies a steeper tier
+        _set_band(tables.bands, p["slot"][row], low, high)
+        row = p["next_position"][row]
+    return state
+
+
+@kernel
+def settle_pending(tables: Tables) -> None:
+    """Set the bands of all groups that changed since the last mark."""
+    bands = tables.bands
+    for n in range(bands.counts[PENDING]):
+        group = bands.pending[n]
+        tables.groups.rows["pending"][group] = 0
+        reband(tables, group)
+    bands.counts[PENDING] = 0
+
+
+@kernel
+def _look(tables: Tables, row: int, warning_ppm: int, crossed: NDArray[np.int64], count: int) -> int:
+    """Evaluate the group of a position whose band was left; list it if its state class changed (in an episode: got worse). New count."""
+    g = tables.groups.rows
+    group = tables.positions.rows["group"][row]
+    if g["watched"][group] == 0 or g["listed"][group] != 0:
+        return count
+    equity, maintenance, _, priced = evaluate(tables, group)
+    reband(tables, group)
+    if not priced:
+        return count
+    state = classify(equity, maintenance, warning_ppm)
+    if state > g["state"][group] or (state < g["state"][group] and g["in_episode"][group] == 0):
+        g["listed"][group] = 1
+        crossed[count] = group
+        return count + 1
+    return count
+
+
+@kernel
+def apply_mark(tables: Tables, instrument_row: int, mark_ticks: int, crossed: NDArray[np.int64]) -> int:
+    """Set a mark; list the groups that hold the instrument and whose state class changed, each once, and return how many."""
+    bands, ins = tables.bands, tables.instruments.rows
+    ins["mark_ticks"][instrument_row] = mark_ticks
+    settle_pending(tables)
+    count, block = 0, ins["first_block"][instrument_row]
+    while block != EMPTY:
+        if mark_ticks < bands.block_low[block] or mark_ticks > bands.block_high[block]:
+            count = _look_at_block(tables, block, mark_ticks, ins["warning_ppm"][instrument_row], crossed, count)
+        block = bands.next_block[block]
+    for n in range(count):
+        tables.groups.rows["listed"][crossed[n]] = 0
+    return count
+
+
+@kernel
+def _look_at_block(tables: Tables, block: int, mark_ticks: int, warning_ppm: int, crossed: NDArray[np.int64], count: int) -> int:
+    bands = tables.bands
+    for slot in range(block * BLOCK, (block + 1) * BLOCK):
+        if (mark_ticks < bands.low[slot] or mark_ticks > bands.high[slot]) and tables.positions.rows["lots"][bands.owner[slot]] != 0:
+            count = _look(tables, bands.owner[slot], warning_ppm, crossed, count)
+    low, high = NEVER_LOW, NEVER_HIGH
+    for slot in range(block * BLOCK, (block + 1) * BLOCK):
+        low, high = max(low, bands.low[slot]), min(high, bands.high[slot])
+    bands.block_low[block], bands.block_high[block] = low, high
+    return count
+
+
+class BandStore:
+    """The growing arrays of the bands; derived, never snapshotted."""
+
+    def __init__(self) -> None:
+        self.b = Bands._make([*(np.zeros(0, np.int64) for _ in range(7)), np.zeros(2, np.int64)])
+
+    def reserve(self, *, positions: int, instruments: int, groups: int) -> None:
+        """Make room for this many in all; every instrument may have one block that is not full."""
+        blocks = positions // BLOCK + instruments + 1
+        if blocks > len(self.b.next_block):
+            blocks = max(blocks, 2 * len(self.b.next_block))
+            slots = [_grown(array, blocks * BLOCK) for array in self.b[:3]]
+            self.b = Bands._make([*slots, *(_grown(array, blocks) for array in self.b[3:6]), *self.b[6:]])
+        if groups > len(self.b.pending):
+            self.b = self.b._replace(pending=_grown(self.b.pending, max(groups, 2 * len(self.b.pending))))
+
+    def clear(self) -> None:
+        """Forget all slots."""
+        self.b.counts[BLOCKS] = self.b.counts[PENDING] = 0
+
+
+def _grown(array: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
+    grown = np.zeros(capacity, np.int64)
+    grown[: len(array)] = array
+    return grown

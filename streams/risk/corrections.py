@@ -1,0 +1,119 @@
+"""Open dead letters of accounts, and what a correction does about one: apply the record as it should have been, or let it go.
+
+An account is SUSPECT while any is open. A correction names the place of one; where none is open there (any more) it is ignored, so it may come
+twice. The record it carries is applied now, out of its sequence: later records of the account have been applied without it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from streams.domain.events import CorrectionKind, DeadLetterReason, UpdateKind
+from streams.domain.money import MAX_ACCOUNT
+from streams.domain.state import StateTable
+from streams.risk.book import OPENING, Book, Refused
+from streams.risk.layout import begin_sequence
+from streams.risk.table import touch
+
+PLACES: Final = {"account-updates": 2, "fills": 3, "instruction-results": 4, "corrections": 5}  # by their place in the task's reading order
+_SEQUENCES: Final = {"account-updates": "update_seq", "fills": "fill_seq"}
+_CARRIES: Final = {CorrectionKind.FILL: ("fill", "fills"), CorrectionKind.UPDATE: ("update", "account-updates")}
+Place = tuple[int, int, int, int]  # account, code of the stream, partition, offset
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record that was not applied. `is_counted` (0 or 1): its sequence number was taken before it was refused."""
+
+    reason: int
+    is_counted: int
+
+
+class Corrections:
+    """Dead letters by place."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self.letters: StateTable[Place, Letter] = StateTable("dead_letters", tuple[int, int, int, int], Letter)
+        self._open: dict[int, int] = {}
+
+    def note(self, place: Place, reason: int, *, is_counted: bool = False) -> None:
+        """A record of an account was not applied."""
+        if place not in self.letters:
+            self._open[place[0]] = self._open.get(place[0], 0) + 1
+        self.letters[place] = Letter(reason, int(is_counted))
+
+    def forget(self, account: int) -> None:
+        """A SNAPSHOT has replaced the account: nothing of it is missing any more."""
+        if self._open.pop(account, 0):
+            for place in [place for place in self.letters if place[0] == account]:
+                del self.letters[place]
+
+    def has_open(self, account: int) -> bool:
+        """Whether any record of the account is missing."""
+        return account in self._open
+
+    def reindex(self) -> None:
+        """Count again after a restore."""
+        self._open = {}
+        for account, *_ in self.letters:
+            self._open[account] = self._open.get(account, 0) + 1
+
+    def letter(self, row: dict[str, Any]) -> Letter | None:
+        """The open dead letter that a correction is for."""
+        return self.letters.get(_place(row))
+
+    def close(self, row: dict[str, Any]) -> None:
+        """The dead letter is dealt with."""
+        del self.letters[_place(row)]
+        self._open[row["account"]] -= 1
+        if not self._open[row["account"]]:
+            del self._open[row["account"]]
+
+    def refusal(self, row: dict[str, Any]) -> Refused | None:
+        """Why a correction cannot be taken, if it cannot."""
+        if not 0 < row["account"] < MAX_ACCOUNT:
+            return DeadLetterReason.OUT_OF_BOUNDS, f"account outside 1..{MAX_ACCOUNT - 1}"
+        if row["kind"] == CorrectionKind.UNKNOWN:
+            return DeadLetterReason.UNKNOWN_SYMBOL, "kind is UNKNOWN"
+        if row["source_topic"] not in PLACES:
+            return DeadLetterReason.BAD_VALUE, f"records of {row['source_topic']} are not corrected account by account"
+        if row["kind"] == CorrectionKind.DROP:
+            return None
+        name, stream = _CARRIES[row["kind"]]
+        record = row[name]
+        if record is None or row["source_topic"] != stream:
+            return DeadLetterReason.BAD_VALUE, f"a correction of a record of {row['source_topic']} does not carry one"
+        if record["account"] != row["account"]:
+            return DeadLetterReason.BAD_VALUE, "the record given is another account's"
+        if stream == "account-updates" and record["kind"] == UpdateKind.SNAPSHOT:
+            return DeadLetterReason.BAD_VALUE, "a SNAPSHOT is sent again whole, not corrected"
+        account_row = self._book.ensure_account(row["account"], row["partition_"])
+        if int(self._book.accounts.rows["flags"][account_row]) & OPENING:
+            return DeadLetterReason.SNAPSHOT_INCOMPLETE, "a SNAPSHOT of the account is under way; it replaces what is missing"
+        return None
+
+    def count(self, account_row: int, row: dict[str, Any], letter: Letter) -> None:
+        """The record's sequence number counts as heard, if it is known and has not been taken."""
+        record = None if row["kind"] == CorrectionKind.DROP else row[_CARRIES[row["kind"]][0]]
+        seq = row["account_seq"] if record is None else record["account_seq"]
+        field = _SEQUENCES.get(row["source_topic"])
+        if letter.is_counted or seq is None or field is None:
+            return
+        begin_sequence(self._book.tables(), account_row, seq)
+        a = self._book.accounts.rows
+        if seq > int(a["base_seq"][account_row]):  # not from before the account was first heard of
+            a[field][account_row] = max(seq, int(a[field][account_row]))
+            a["applied"][account_row] += 1
+            touch(self._book.accounts.t, account_row)
+
+
+def record_of(row: dict[str, Any]) -> dict[str, Any] | None:
+    """The record a correction carries, standing at the place it replaces, at the time of the correction; None for DROP."""
+    if row["kind"] == CorrectionKind.DROP:
+        return None
+    record = row[_CARRIES[row["kind"]][0]]
+    return {**record, "time_us": row["time_us"], "partition_": row["source_partition"], "offset_": row["source_offset"]}
+
+
+def _place(row: dict[str, Any]) -> Place:
+    return row["account"], PLACES[row["source_topic"]], row["source_partition"], row["source_offset"]

@@ -1,0 +1,39 @@
+"""Which fills cannot be applied, and the dead letter of a row that is no longer in its batch."""
+
+from typing import Any
+
+from streams.domain.events import DeadLetterReason, FillKind, MarginMode, PositionSide
+from streams.domain.money import MAX_ACCOUNT, MAX_LOTS, MAX_VALUE
+from streams.risk.book import Book, Refused
+from streams.risk.table import EMPTY
+
+
+def fill_refusal(book: Book, row: dict[str, Any]) -> Refused | None:
+    """Why a fill cannot be applied, if it cannot."""
+    if not 0 < row["account"] < MAX_ACCOUNT:
+        return DeadLetterReason.OUT_OF_BOUNDS, f"account outside 1..{MAX_ACCOUNT - 1}"
+    if book.instrument_row(row["instrument"]) == EMPTY:
+        return DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is not known"
+    if row["position_side"] == PositionSide.UNKNOWN or row["margin_mode"] == MarginMode.UNKNOWN or row["kind"] == FillKind.UNKNOWN:
+        return DeadLetterReason.UNKNOWN_SYMBOL, "position_side, margin_mode or kind is UNKNOWN"
+    if not 0 < abs(row["lots"]) <= MAX_LOTS or abs(row["quote"]) > MAX_VALUE or abs(row["margin_moved"]) > MAX_VALUE:
+        return DeadLetterReason.OUT_OF_BOUNDS, "lots, quote or margin_moved out of bounds"
+    return None
+
+
+def dead_letter(stream: str, row: dict[str, Any], refused: Refused, shard: int) -> dict[str, Any]:
+    """A dead letter that refers to the log for the record's bytes."""
+    return {
+        "event_time_us": row["time_us"],
+        "source_topic": stream,
+        "source_partition": row["partition_"],
+        "source_offset": row["offset_"],
+        "reason": refused[0],
+        "detail": refused[1],
+        "account": row["account"],
+        "task": "accounts",
+        "shard": shard,
+        "key": b"",
+        "value": b"",
+        "value_length": 0,
+    }

@@ -1,0 +1,157 @@
+"""A plain fold of the machines over what the step records say was taken: no engine, no bus, no cuts but the journaled ones.
+
+Its outputs must be those in the log and its states those in the step records; at rest the money is there to the last unit and the book is the
+exchange's own.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from streams.bus.contract import NewRecord, TopicPartition
+from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
+from streams.domain.events import NULL
+from streams.engine.machine import Machine
+from streams.errors import CheckFailed
+from streams.risk.machine import RiskMachine
+from streams.tasks import machine_for
+from streams.topics import STREAMS
+from streams.wire.codec import codec, columns_of
+from streams.wire.records import account_of_key, new_records
+from tests.simulation.checkers import originals, taken
+from tests.simulation.world import World
+
+TIME_END_US = 2**53
+Placed = tuple[Any, ...]  # (time, rank, tie, partition, offset, row or None, account)
+
+
+def check_fold(world: World) -> Iterator[str]:
+    """Re-run every shard from its slices."""
+    machines: dict[str, Machine] = {}
+    for name, shard in world.shards.items():
+        spec = shard.spec
+        machines[name] = machine_for(spec.task, spec.shard, spec.shard_count)
+        written = _written(world, name)
+        running: dict[TopicPartition, int] = {}
+        for step in world.journals.steps[name]:
+            yield from _step(world, name, machines[name], step, running, written)
+    if not world.problems and not any(shard.halted for shard in world.shards.values()):
+        yield from _books(world, [machine for machine in machines.values() if isinstance(machine, RiskMachine)])
+
+
+def _step(
+    world: World, name: str, machine: Machine, step: Mapping[str, Any], running: dict[TopicPartition, int], written: Mapping[int, dict[Any, Any]]
+) -> Iterator[str]:
+    reads, ties = world.shards[name].spec.reads, step["task"] == "pools"
+    placed: list[Placed] = []
+    for part in step["slices"]:
+        if part["topic"] in reads:
+            where = TopicPartition(part["topic"], part["partition"])
+            placed += _place(world, where, part, reads.index(where.topic), running, ties)
+    said = machine.step(_batch(placed, reads)) if placed else Outputs()
+    if machine.digest() != step["state_digest"]:
+        yield f"fold: {name} step {step['step']} leaves another state in a plain fold"
+    ours: dict[Any, list[Any]] = defaultdict(list)
+    spoken: list[tuple[str, Any]] = [*said.rows.items(), *_from_columns(said)]
+    for stream, rows in spoken:
+        for record in new_records(stream, rows):
+            ours[record.topic, record.partition].append((record.timestamp_ms, record.key, record.value))
+    theirs = written.get(step["step"], {})
+    for place in sorted(ours.keys() | theirs.keys()):
+        if place[0] != "dead-letters" and ours.get(place) != theirs.get(place):
+            yield f"fold: {name} step {step['step']} wrote other records to {place[0]}[{place[1]}] than a plain fold says"
+
+
+def _from_columns(said: Outputs) -> Iterator[tuple[str, list[tuple[int, dict[str, Any]]]]]:
+    """What was said as columns, row by row."""
+    for stream, parts in said.columns.items():
+        for part in parts:
+            columns = {name: [None if value == NULL else value for value in column] for name, column in part.columns.items()}
+            rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+            places = [part.partition] * len(rows) if isinstance(part.partition, int) else part.partition.tolist()
+            yield stream, list(zip(places, rows, strict=True))
+
+
+def _written(world: World, name: str) -> dict[int, dict[Any, Any]]:
+    """What a shard wrote, by step and partition."""
+    found: dict[int, dict[Any, Any]] = defaultdict(lambda: defaultdict(list))
+    for where, log in world.broker.logs.items():
+        if STREAMS[where.topic].written_by in ("accounts", "pools", "engine") and STREAMS[where.topic].schema != "step_record":
+            for record in originals(world, where, 0, log.end):
+                task, shard, step = dict(record.headers)["step"].decode().split("/")
+                if f"{task}-{shard}" == name:
+                    found[int(step)][where].append((record.timestamp_ms, record.key, record.value))
+    return found
+
+
+def _place(
+    world: World, where: TopicPartition, part: Mapping[str, Any], rank: int, running: dict[TopicPartition, int], ties: bool
+) -> Iterator[Placed]:
+    """Each record with its place in the one order: running maximum of event time, stream, tie, partition, offset."""
+    records: Sequence[NewRecord] = taken(world, where, part)
+    offsets = [offset for offset, _ in world.broker.logs[where].committed(part["from"], part["to"])]
+    for offset, record in zip(offsets, records, strict=True):
+        try:
+            row = codec(where.topic).decode_row(record.value)
+        except CheckFailed:
+            row = None
+        if row is not None and not 0 <= row["event_time_us"] < TIME_END_US:
+            row = None
+        running[where] = max(running.get(where, 0), row["event_time_us"] if row else 0)
+        names = STREAMS[where.topic].tie if ties else ()
+        tie = tuple((NULL if row is None or row[field] is None else row[field]) for field in names)
+        account = account_of_key(where.topic, record.key)
+        yield running[where], rank, tie, where.partition, offset, row, account
+
+
+def _batch(placed: list[Placed], reads: Sequence[str]) -> Batch:
+    placed.sort(key=lambda entry: entry[:5])
+    rows: dict[str, list[Placed]] = defaultdict(list)
+    runs = []
+    for stream, group in groupby(placed, key=lambda entry: UNDECODABLE if entry[5] is None else reads[entry[1]]):
+        part = list(group)
+        runs.append((stream, len(rows[stream]), len(rows[stream]) + len(part)))
+        rows[stream] += part
+    return Batch({stream: _rows(stream, part) for stream, part in rows.items()}, runs)
+
+
+def _rows(stream: str, placed: list[Placed]) -> Rows:
+    def column(at: int) -> Any:
+        return np.array([entry[at] for entry in placed], np.int64)
+
+    if stream == UNDECODABLE:
+        accounts = np.array([NULL if entry[6] is None else entry[6] for entry in placed], np.int64)
+        columns: Any = {"account": accounts, "source": column(1)}
+    else:
+        columns = columns_of(codec(stream).schema.fields, [entry[5] for entry in placed])
+    return Rows(stream, columns, column(0), column(3), column(4))
+
+
+def _books(world: World, machines: list[RiskMachine]) -> Iterator[str]:
+    """Sums over all shards are zero, and every position and every group's cash is what the exchange's own book says."""
+    cash, lots = 0, defaultdict[int, int](int)
+    positions: dict[tuple[int, int, int], int] = {}
+    groups: dict[tuple[int, int | None, int | None], int] = {}
+    for machine in machines:
+        book = machine.book
+        for row in range(len(book.positions)):
+            key = book.position_key(row)
+            positions[key] = int(book.positions.rows["lots"][row])
+            lots[key[1]] += positions[key]
+        for group in range(len(book.groups)):
+            account, _, instrument, side = book.group_key(group)
+            costs = sum(int(book.positions.rows["cost"][position]) for position in book.held(group))
+            groups[account, instrument or None, side or None] = int(book.groups.rows["wallet"][group]) - costs
+        cash -= sum(flow.external for _, flow in book.flows.items())
+    cash += sum(groups.values())
+    external = world.trader.exchange.book.external
+    if cash:
+        yield f"conservation: wallets less open costs less external flows are {cash}, not 0 (the exchange's external flows: {external})"
+    if any(lots.values()):
+        yield f"conservation: lots by instrument are {dict(lots)}, not 0"
+    differences = world.trader.exchange.book.differences(positions, groups)
+    if differences:
+        yield f"book: {len(differences)} places differ from the exchange's own book, the first: {differences[0]}"

@@ -1,0 +1,114 @@
+"""Worker processes of one deployment, told apart by what they log, and things done to them."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streams.commands.demo_kafka import environment
+from streams.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 60.0
+
+Line = dict[str, Any]
+
+
+@dataclass
+class Worker:
+    """A worker process and what it has logged."""
+
+    process: asyncio.subprocess.Process
+    lines: list[Line] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)
+    reading: "asyncio.Task[None] | None" = None
+
+    def events(self, event: str, **where: Any) -> list[Line]:
+        """Log lines of this event that match."""
+        return [line for line in self.lines if line.get("event") == event and all(line.get(name) == value for name, value in where.items())]
+
+    def owned(self) -> set[str]:
+        """By the newest assignment it has logged."""
+        assigned = self.events("shards_assigned")
+        return set(assigned[-1]["owned"]) if assigned else set()
+
+    def running(self) -> set[str]:
+        """Shards that it has started and neither stopped nor lost to a fence."""
+        shards: set[str] = set()
+        for line in self.lines:
+            if line.get("event") == "shard_started":
+                shards.add(f"{line['task']}-{line['shard']}")
+            elif line.get("event") in ("shard_stopped", "shard_fenced"):
+                shards.discard(f"{line['task']}-{line['shard']}")
+        return shards
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process."""
+        os.kill(self.process.pid, number)
+
+    async def ended(self) -> int:
+        """Exit code, once it has ended."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            code = await self.process.wait()
+            if self.reading is not None:
+                await self.reading
+        return code
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        while raw := await self.process.stderr.readline():
+            if raw.startswith(b"{"):
+                self.lines.append(json.loads(raw))
+            else:
+                self.other.append(raw.decode())
+
+
+class Fleet:
+    """The workers of a deployment."""
+
+    def __init__(self, settings: Settings, *arguments: str) -> None:
+        self._settings = settings
+        self._arguments = arguments
+        self.workers: list[Worker] = []
+
+    async def start(self, *arguments: str) -> Worker:
+        """One more worker."""
+        command = (sys.executable, "-m", "streams.cli", "worker", "--roles", "engine", *self._arguments, *arguments)
+        env = {**os.environ, **environment(self._settings)}
+        process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE, cwd=ROOT, env=env)
+        worker = Worker(process)
+        worker.reading = asyncio.create_task(worker._read())
+        self.workers.append(worker)
+        return worker
+
+    async def until(self, what: Callable[[], object]) -> None:
+        """Wait until it is so; the failure shows what every worker has logged last."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not what():
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            said = [[*worker.lines[-12:], *worker.other[-3:]] for worker in self.workers]
+            raise AssertionError(f"it did not come to that; the workers' last lines: {json.dumps(said, indent=1, default=str)}") from error
+
+
+@asynccontextmanager
+async def fleet(settings: Settings, *arguments: str) -> AsyncIterator[Fleet]:
+    """Workers that are gone at the end, whatever became of them."""
+    workers = Fleet(settings, *arguments)
+    try:
+        yield workers
+    finally:
+        for worker in workers.workers:
+            if worker.process.returncode is None:
+                worker.signal(signal.SIGKILL)
+                worker.signal(signal.SIGCONT)
+        for worker in workers.workers:
+            await worker.ended()
