@@ -82,13 +82,15 @@ def _of_insolvency(row: Row) -> Iterable[_Message]:
                 None,
                 Severity.WARNING,
                 "position_insolvent",
-                f"A position of {size} could not be closed in the market within its margin and was handed to pool {row['pool']} (episode {row['episode']}, attempt {row['attempt']}).",
+                f"A position of {size} could not be closed in the market within its margin and was handed to pool {row['pool']} "
+                f"(episode {row['episode']}, attempt {row['attempt']}).",
             )
             yield _Message(
                 row["account"],
                 Severity.CRITICAL,
                 "position_taken",
-                f"Your position of {size} could not be closed in the market within its margin. It is being closed at its bankruptcy price: of its margin nothing is left, and nothing is owed.",
+                f"Your position of {size} could not be closed in the market within its margin. It is being closed at its bankruptcy price: "
+                "of its margin nothing is left, and nothing is owed.",
             )
         case InsolvencyKind.DEFICIT:
             text = f"An account was closed out with a deficit of {row['deficit']:,}, which pool {row['pool']} must cover (episode {row['episode']})."

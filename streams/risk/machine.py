@@ -26,7 +26,7 @@ from streams.risk.refusals import dead_letter, fill_refusal
 from streams.risk.reservations import Reservations
 from streams.risk.results import Results
 from streams.risk.table import EMPTY, touch
-from streams.risk.totals import emit_totals
+from streams.risk.totals import consume, emit_totals
 from streams.risk.updates import Updates
 
 VERSION: Final = 1
@@ -87,7 +87,7 @@ class RiskMachine:
                 for index in range(start, stop):
                     handle(rows.row(index), index, out)
             if stream in _EXCHANGE and stream != "marks":
-                self._consume(rows, start, stop)
+                consume(self._consumed, rows, start, stop)
         return out
 
     def digest(self) -> bytes:
@@ -106,12 +106,13 @@ class RiskMachine:
             part.from_arrow(tables[part.name])
         self.book.restore(tables, self.results.waiting_by_account())
         self.reservations.reindex()
+        self.results.reindex()
         self.corrections.reindex()
 
     def _own_parts(self) -> list[StateTable[Any, Any]]:
         return [
             self.reservations.lots, self.episodes.table, self.episodes.awaited, self.updates.claims, self.updates.opening, self.results.waiting,
-            self.corrections.letters, self.results.executed, self._waiting, self._probes, self._consumed,
+            self.corrections.letters, self.results.executed, self.results.over, self._waiting, self._probes, self._consumed,
         ]  # fmt: skip
 
     def _parts(self) -> list[Any]:
@@ -149,12 +150,6 @@ class RiskMachine:
         if row["account"] is not None and 0 < row["account"] < MAX_ACCOUNT:
             self._suspect(row["account"], row["partition_"], row["time_us"], out)
             self.corrections.note((row["account"], row["source"], row["partition_"], row["offset_"]), DeadLetterReason.UNDECODABLE)
-
-    def _consume(self, rows: Rows, start: int, stop: int) -> None:
-        partitions = rows.partition[start:stop]
-        for partition in np.unique(partitions):
-            last = int(rows.offset[start:stop][partitions == partition].max())
-            self._consumed[rows.stream, int(partition)] = last + 1
 
     # -- parameters -------------------------------------------------------------------------------------------------------------------
 
@@ -317,6 +312,8 @@ class RiskMachine:
         if refused:
             self._refuse("instruction-results", index, row, refused, out)
             return
+        if self.results.is_over(row):
+            return
         account_row = self.book.ensure_account(row["account"], row["partition_"])
         if not self.results.is_ready(account_row, row):
             self.results.wait(account_row, row)
@@ -390,6 +387,7 @@ class RiskMachine:
 
     def _look_for_overdue(self, row: dict[str, Any], out: Outputs) -> None:
         self.episodes.overdue(self._clock_us, out)
+        self.results.forget(self._clock_us)
         for account, offset in self.updates.overdue(self._clock_us).items():
             partition = self.episodes.partition_of(account)
             refused = (DeadLetterReason.SNAPSHOT_INCOMPLETE, "parts are missing after the deadline; send the whole SNAPSHOT again")

@@ -5,13 +5,15 @@ have passed n, or when nothing is missing below the greatest one seen.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from heapq import heappop, heappush
+from typing import Any, Final
 
 from streams.domain.events import DeadLetterReason, InstructionKind, Outcome
 from streams.domain.money import MAX_ACCOUNT
 from streams.domain.state import StateTable
 from streams.risk.book import Book, Refused
 
+REMEMBERED_US: Final = 600_000_000  # event time for which a result delivered again is known as such: far beyond any producer's retries
 FrozenRow = dict[str, int | str | None]
 _WITH_FILLS = (
     InstructionKind.NET,
@@ -39,6 +41,21 @@ class Results:
         self._book = book
         self.waiting: StateTable[tuple[int, int], FrozenRow] = StateTable("waiting_results", tuple[int, int], FrozenRow)
         self.executed: StateTable[tuple[int, int], Executed] = StateTable("executed", tuple[int, int], Executed)
+        self.over: StateTable[tuple[int, int], int] = StateTable("results_over", tuple[int, int], int)  # event time of the result
+        self._by_time: list[tuple[int, tuple[int, int]]] = []  # derived: a heap of what is in `over`
+
+    def reindex(self) -> None:
+        """Derive the order of `over` again, after a restore."""
+        self._by_time = sorted((time_us, key) for key, time_us in self.over.items())
+
+    def is_over(self, row: dict[str, Any]) -> bool:
+        """Whether the party's result of this instruction has been applied: then this one was delivered twice."""
+        return (row["instruction_id"], row["account"]) in self.over
+
+    def forget(self, clock_us: int) -> None:
+        """Results applied long ago are not expected again."""
+        while self._by_time and self._by_time[0][0] + REMEMBERED_US < clock_us:
+            del self.over[heappop(self._by_time)[1]]
 
     def refusal(self, row: dict[str, Any]) -> Refused | None:
         """Why a result cannot be applied, if it cannot."""
@@ -88,8 +105,11 @@ class Results:
         return counts
 
     def contradiction(self, row: dict[str, Any]) -> Refused | None:
-        """How the result differs from the account's fills and updates, if it does. What was noted of the instruction is forgotten."""
-        executed = self.executed.pop((row["instruction_id"], row["account"])) or Executed(0, 0)
+        """How the result differs from the account's fills and updates, if it does. What was noted of the instruction is forgotten; it is over."""
+        key = (row["instruction_id"], row["account"])
+        executed = self.executed.pop(key) or Executed(0, 0)
+        self.over[key] = row["time_us"]
+        heappush(self._by_time, (row["time_us"], key))
         said = Executed(
             row["executed_lots"] if row["kind"] in _WITH_FILLS else 0,
             row["executed_amount"] if row["kind"] in _WITH_UPDATES else 0,

@@ -103,7 +103,7 @@ class Updates:
         return group
 
     def _is_at(self, account_row: int, account_seq: int) -> bool:
-        """Whether just the account's records up to this one are applied: fills come by another stream, and a wallet of another moment says nothing."""
+        """Whether just the account's records up to this one are applied: a wallet of another moment says nothing."""
         a = self._book.accounts.rows
         newest = max(int(a["fill_seq"][account_row]), int(a["update_seq"][account_row]))
         return newest == account_seq and newest - int(a["base_seq"][account_row]) == int(a["applied"][account_row])

@@ -25,7 +25,7 @@ from tests.support.workers import Fleet, Worker
 
 UNREACHABLE = 4  # exit code of a worker whose broker does not answer
 RECOVER_SECONDS = 90.0  # three processes that start at once on a busy machine of two cores take most of it
-REPEATABLE = ("marks", "fills", "account-updates")  # a result that comes twice makes its account suspect, and decisions others
+REPEATABLE = ("marks", "fills", "account-updates", "instruction-results")
 ACCOUNT_STREAMS = ("fills", "account-updates", "instruction-results")
 
 

@@ -116,6 +116,11 @@ def mark(ticks: int = 101, **more: Any) -> Callable[[Shard], Record]:
     return lambda shard: shard.mark(ticks, **more)
 
 
+def empty_result(shard: Shard) -> Record:
+    stream, row = result(shard)
+    return stream, {**row, "outcome": Outcome.UNFILLED, "executed_lots": 0}
+
+
 def result(shard: Shard) -> Record:
     row = {
         "event_time_us": shard.now(),
@@ -204,6 +209,7 @@ INPUTS: dict[str, Bad] = {
     "fill delivered twice": same_again(fill()),
     "fill out of order": rows(at_sequence(-1)),
     "update delivered twice": same_again(update()),
+    "result delivered twice": same_again(empty_result),
     "trade id seen before": rows(fill(trade_id=1)),
     "trade id below the last": rows(fill(trade_id=0)),
     "gap in the sequence": rows(at_sequence(5)),

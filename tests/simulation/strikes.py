@@ -51,6 +51,8 @@ def _damage(world: "World", fault: Fault) -> None:
         return
     world.disturb(fault)
     data = bytearray(files[-1].read_bytes())
+    if not data:
+        return  # emptied before
     if fault.kind == "torn":
         del data[fault.extra % len(data) :]
     elif fault.kind == "flipped":

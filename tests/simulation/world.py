@@ -276,7 +276,12 @@ def played(options: Options, *, keep_lines: bool = False) -> Iterator[World]:
         world = World(options, directory)
         world.lines = [] if keep_lines else None
         with capture_logs():
-            world.loop.run_until_complete(world.run())
+            try:
+                world.loop.run_until_complete(world.run())
+            except BaseException:
+                world.is_over = True
+                world.loop.close()
+                raise
             world.problems += [f"an error nobody caught: {error}" for error in world.loop.errors[:1]]
             world.is_over = True
             world.journals.read(decided=True)

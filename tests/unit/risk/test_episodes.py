@@ -324,3 +324,19 @@ def test_an_update_of_a_bucket_in_another_asset_is_refused() -> None:
     desk.feed(instrument(), pool(), *desk.opening(1, 100))
     out = desk.feed(desk.update(1, UpdateKind.FEE, -1, asset=2, instrument=1, position_side=PositionSide.ONE_WAY))
     assert [r.reason for r in out.refusals] == [DeadLetterReason.UNKNOWN_ASSET]
+
+
+def test_a_result_delivered_twice_changes_nothing_the_second_time() -> None:
+    desk = long_ten_at_100(100)
+    order = desk.rows("instructions", desk.feed(desk.mark(94)))[1]
+    fill = desk.fill(1, -10, -930, kind=FillKind.LIQUIDATION, instruction_id=order["instruction_id"])
+    answer = result(desk, order, 10)
+    desk.feed(("fills", {**fill[1], "margin_mode": 2}), answer)
+    out = desk.feed(answer)
+    assert not out.rows
+    assert not out.refusals
+    desk.time_us += 601_000_000
+    desk.feed(desk.mark(94))
+    desk.time_us += 1_000_000
+    desk.feed(desk.mark(94))
+    assert len(desk.machine.results.over) == 0  # forgotten once nobody can deliver it again
