@@ -72,9 +72,9 @@ def reason(wave: Wave, position: Unplaced, match: Match, ended: OpenInstruction,
         f"{ended.executed_lots} of your {abs(candidate.lots)} lots ({side}) in instrument {wave.market.instrument} were closed at {at}, because "
         f"a position on the other side had to be closed, neither the market nor the insurance fund took all of it, and you stood at rank "
         f"{match.rank} of {wave.candidates_total} in the {wave.policy_id.name} order ({lit} of 5 lights; {match.lots_ahead} of "
-        f"{wave.candidate_lots_total} lots ahead of you). Your score came from: profit {value - candidate.cost}, cost {candidate.cost}, value {value} at mark {wave.mark_ticks}, "
-        f"wallet {candidate.group_wallet}, equity {candidate.group_equity}, maintenance {candidate.group_maintenance}, of which this position "
-        f"{candidate.position_maintenance}."
+        f"{wave.candidate_lots_total} lots ahead of you). Your score came from: profit {value - candidate.cost}, cost {candidate.cost}, "
+        f"value {value} at mark {wave.mark_ticks}, wallet {candidate.group_wallet}, equity {candidate.group_equity}, "
+        f"maintenance {candidate.group_maintenance}, of which this position {candidate.position_maintenance}."
     )
 
 
