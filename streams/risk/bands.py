@@ -6,16 +6,19 @@ x (1 + alpha x rate), the rate of the tier the band stays below the end of. Each
 units that rounding may add: one a maintenance, one a tier floor, times alpha, and one for the sign. docs/adr/0008 tells why it is safe.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.domain.events import Grade
 from streams.risk.layout import BLOCK, BLOCKS, NEVER_HIGH, NEVER_LOW, PENDING, Bands, Tables
-from streams.risk.table import EMPTY, kernel
+from streams.risk.table import EMPTY, kernel, touch
 from streams.risk.valuation import classify, evaluate, ppm_ceil, tier_of
 
 _PPM: Final = 1_000_000
+_SECOND_US: Final = 1_000_000
+_FROZEN: Final = int(Grade.FROZEN)
 
 
 @kernel
@@ -163,6 +166,40 @@ def _look_at_block(tables: Tables, block: int, mark_ticks: int, warning_ppm: int
         low, high = max(low, bands.low[slot]), min(high, bands.high[slot])
     bands.block_low[block], bands.block_high[block] = low, high
     return count
+
+
+class MarkColumns(NamedTuple):
+    """Columns of a run of marks."""
+
+    instrument: NDArray[np.int64]
+    mark_ticks: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+    grade: NDArray[np.int64]
+    time_us: NDArray[np.int64]
+
+
+@kernel
+def apply_marks(tables: Tables, marks: MarkColumns, start: int, stop: int, second: int, crossed: NDArray[np.int64]) -> tuple[int, int]:
+    """Apply plain marks from `start` on, until one lists groups. Returns (first row not taken, groups listed by the row before it).
+
+    A mark is not plain, and not taken, when it ends the event second, is its instrument's first, or must be refused.
+    """
+    ins = tables.instruments.rows
+    for n in range(start, stop):
+        instrument = marks.instrument[n]
+        row = tables.by_id[instrument] if 0 < instrument < len(tables.by_id) else EMPTY
+        if row == EMPTY or marks.time_us[n] // _SECOND_US > second or ins["mark_ticks"][row] == 0:
+            return n, 0
+        if not 0 < marks.mark_ticks[n] <= ins["max_mark_ticks"][row]:
+            return n, 0
+        if marks.grade[n] == _FROZEN or marks.sequence[n] <= ins["mark_sequence"][row]:
+            continue
+        count = apply_mark(tables, row, marks.mark_ticks[n], crossed)
+        ins["mark_sequence"][row] = marks.sequence[n]
+        touch(tables.instruments, row)
+        if count:
+            return n + 1, count
+    return stop, 0
 
 
 class BandStore:

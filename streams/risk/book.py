@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from streams.domain.events import DeadLetterReason, MarginMode
 from streams.domain.instruments import Instrument, Pool, Tier
-from streams.domain.money import MAX_ACCOUNT, MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET, div_ceil, quote_part_floor
+from streams.domain.money import MAX_ACCOUNT, MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET
+from streams.domain.positions import fill_effect
 from streams.domain.state import StateTable
 from streams.risk import layout as k
-from streams.risk.bands import BandStore, apply_mark
+from streams.risk.bands import BandStore, MarkColumns, apply_mark, apply_marks
 from streams.risk.rebuild import make_all_pending, rebuild_links, watch_all
 from streams.risk.table import EMPTY, RowIndex, RowTable, find, touch, touch_all
 
@@ -62,7 +63,10 @@ class Book:
         self.positions = RowTable("positions", ("group", "instrument_row", "side", "lots", "cost", "reserved"), ("next_position", "slot"), salt=3)
         self.instruments = RowTable(
             "instruments", ("instrument", "mark_ticks", "mark_sequence", "version"),
-            ("value_per_tick_lot", "asset", "max_lots", "tier_from", "tier_count", "warning_ppm", "first_block", "last_block", "last_used"), salt=4,
+            (
+                "value_per_tick_lot", "asset", "max_lots", "max_mark_ticks", "tier_from", "tier_count", "warning_ppm", "first_block",
+                "last_block", "last_used",
+            ), salt=4,
         )  # fmt: skip
         self.parameters: StateTable[int, Instrument] = StateTable("instrument_parameters", int, Instrument)
         self.pools: StateTable[int, Pool] = StateTable("pool_parameters", int, Pool)
@@ -220,12 +224,8 @@ class Book:
             p = self.parameters[int(rows["instrument"][row])]
             pool = self.pools.get(p.pool)
             self._by_id[p.instrument] = row
-            rows["version"][row], rows["value_per_tick_lot"][row], rows["asset"][row], rows["max_lots"][row] = (
-                p.version,
-                p.value_per_tick_lot,
-                p.asset,
-                p.max_lots,
-            )
+            for field in ("version", "value_per_tick_lot", "asset", "max_lots", "max_mark_ticks"):
+                rows[field][row] = getattr(p, field)
             rows["tier_from"][row], rows["tier_count"][row] = len(tiers), len(p.tiers)
             rows["warning_ppm"][row] = pool.warning_ratio_ppm if pool else 0
             tiers += p.tiers
@@ -240,12 +240,21 @@ class Book:
 
     def apply_mark(self, instrument_row: int, mark_ticks: int, sequence: int) -> list[int]:
         """Revalue at a mark; the groups whose state class changed, by group key."""
-        if len(self._crossed) < len(self.groups):
-            self._crossed = np.zeros(2 * len(self.groups), np.int64)
-        count = apply_mark(self.tables(), instrument_row, mark_ticks, self._crossed)
+        count = apply_mark(self.tables(), instrument_row, mark_ticks, self._room())
         self.instruments.rows["mark_sequence"][instrument_row] = sequence
         touch(self.instruments.t, instrument_row)
         return sorted((int(row) for row in self._crossed[:count]), key=self.group_key)
+
+    def apply_marks(self, marks: MarkColumns, start: int, stop: int, second: int) -> tuple[int, list[int]]:
+        """Apply plain marks of one event second; (first row not taken, groups whose state class the row before it changed, by group key)."""
+        taken, count = apply_marks(self.tables(), marks, start, stop, second, self._room())
+        return int(taken), sorted((int(row) for row in self._crossed[:count]), key=self.group_key)
+
+    def _room(self) -> NDArray[np.int64]:
+        """Where a mark lists groups: there is room for all."""
+        if len(self._crossed) < len(self.groups):
+            self._crossed = np.zeros(2 * len(self.groups), np.int64)
+        return self._crossed
 
     # -- changing accounts ------------------------------------------------------------------------------------------------------------
 
@@ -377,21 +386,3 @@ class Book:
         for account, count in held.items():
             self.accounts.rows["held"][self.account_row(account)] = count
         watch_all(self.tables())
-
-
-def fill_effect(lots: int, cost: int, change: int, quote: int) -> tuple[int, int, int]:
-    """(cash into the wallet, lots after, cost after) of a fill of signed `change` lots at signed `quote` on a position.
-
-    A closing fill releases cost x part, rounded towards +infinity (against the account), and the released cost meets the quote in the wallet.
-    A fill through zero closes with its first lots, then opens with the rest; the quote is parted by lots, rounded down.
-    """
-    if lots == 0 or (lots > 0) == (change > 0):
-        return 0, lots + change, cost + quote
-    closing = min(abs(lots), abs(change))
-    closing_quote = quote_part_floor(quote, closing, abs(change))
-    released = div_ceil(cost * closing, abs(lots))
-    opened = abs(change) - closing
-    cash = -closing_quote - released
-    if opened:
-        return cash, (opened if change > 0 else -opened), quote - closing_quote
-    return cash, lots + (closing if change > 0 else -closing), cost - released

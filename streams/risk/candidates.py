@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streams.domain.batch import Outputs
 from streams.domain.events import MarginMode, PositionSide, RankPolicy
+from streams.domain.state import StateTable
 from streams.ranking.order import Candidates, rank_until
 from streams.risk.book import Book
 from streams.risk.reservations import Reservations
@@ -17,6 +18,26 @@ from streams.risk.valuation import measure_candidates
 
 CHUNK_ROWS: Final = 4096  # a chunk stays below 300 KB on the wire
 _FIELDS: Final = ("position", "value", "group_equity", "group_maintenance", "position_maintenance")
+
+
+class Probes:
+    """Probes that wait until the shard's clock reaches their time, by wave."""
+
+    def __init__(self, book: Book, reservations: Reservations, shard: int) -> None:
+        self._book, self._reservations, self._shard = book, reservations, shard
+        self.waiting: StateTable[int, dict[str, Any]] = StateTable("waiting_probes", int, dict[str, Any])
+
+    def ask(self, probe: dict[str, Any], clock_us: int, out: Outputs) -> None:
+        """Answer a probe, or let it wait."""
+        self.waiting[probe["wave_id"]] = probe
+        self.answer_due(clock_us, probe["time_us"], out)
+
+    def answer_due(self, clock_us: int, time_us: int, out: Outputs) -> None:
+        """Answer what the clock has reached."""
+        for wave_id, probe in list(self.waiting.items()):
+            if clock_us >= probe["event_time_us"]:
+                del self.waiting[wave_id]
+                answer_probe(self._book, self._reservations, self._shard, probe, time_us, out)
 
 
 def answer_probe(book: Book, reservations: Reservations, shard: int, probe: dict[str, Any], time_us: int, out: Outputs) -> None:

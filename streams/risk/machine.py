@@ -4,7 +4,7 @@ Plain trades run through the compiled path; every other row, one by one, through
 changes), updates.py (account updates), episodes.py (the ladder), candidates.py (probes), results.py (outcomes), totals.py (sums).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -16,8 +16,10 @@ from streams.domain.instruments import Instrument, Pool, parse_instrument, parse
 from streams.domain.money import MAX_ACCOUNT
 from streams.domain.state import StateTable, combine, scalars_from_arrow, scalars_to_arrow
 from streams.risk import fund_flows
+from streams.risk.bands import MarkColumns
 from streams.risk.book import OPENING, SUSPECT, Book, Booked, Refused
-from streams.risk.candidates import answer_probe
+from streams.risk.candidates import Probes
+from streams.risk.clock import Clock
 from streams.risk.corrections import PLACES, Corrections, record_of
 from streams.risk.episodes import Episodes
 from streams.risk.fills import FillColumns, apply_fills
@@ -26,13 +28,14 @@ from streams.risk.refusals import dead_letter, fill_refusal
 from streams.risk.reservations import Reservations
 from streams.risk.results import Results
 from streams.risk.table import EMPTY, touch
-from streams.risk.totals import consume, emit_totals
+from streams.risk.totals import emit_totals
 from streams.risk.updates import Updates
 
 VERSION: Final = 1
-_EXCHANGE: Final = ("fills", "account-updates", "instruction-results", "marks")  # streams whose consumption stands in shard-totals
+_EXCHANGE: Final = ("fills", "account-updates", "instruction-results")  # these and marks: what is read of them stands in shard-totals
 _FILL_COLUMNS: Final = FillColumns._fields[:-1]
 FrozenRow = dict[str, int | None]
+Handler = Callable[[dict[str, Any], int, Outputs], None]
 
 
 class RiskMachine:
@@ -48,10 +51,8 @@ class RiskMachine:
         self.results = Results(self.book)
         self.corrections = Corrections(self.book)
         self._waiting: StateTable[tuple[int, int, int], FrozenRow] = StateTable("waiting_rows", tuple[int, int, int], FrozenRow)
-        self._probes: StateTable[int, dict[str, Any]] = StateTable("waiting_probes", int, dict[str, Any])
-        self._consumed: StateTable[tuple[str, int], int] = StateTable("consumed", tuple[str, int], int)
-        self._clock_us = 0
-        self._second = 0
+        self.probes = Probes(self.book, self.reservations, shard)
+        self.clock = Clock()
 
     # -- contract ---------------------------------------------------------------------------------------------------------------------
 
@@ -63,7 +64,7 @@ class RiskMachine:
     @property
     def clock_us(self) -> int:
         """Running maximum of marks' event time."""
-        return self._clock_us
+        return self.clock.us
 
     @property
     def held(self) -> int:
@@ -73,21 +74,22 @@ class RiskMachine:
     def step(self, batch: Batch) -> Outputs:
         """Apply the rows in order."""
         out = Outputs()
-        handlers = {
+        handlers: dict[str, Handler] = {
             UNDECODABLE: self._undecodable, "instruments": self._instrument, "pools": self._pool, "account-updates": self._update,
-            "fills": self._fill, "instruction-results": self._result, "adl-decisions": self._decision, "marks": self._mark, "adl-probes": self._probe,
-            "corrections": self._correction,
+            "instruction-results": self._result, "corrections": self._correction, "adl-decisions": self._decision,
+            "adl-probes": lambda row, _, out: self.probes.ask(row, self.clock.us, out),
         }  # fmt: skip
         for stream, start, stop in batch.runs:
             rows = batch.rows[stream]
             if stream == "fills":
                 self._fills(rows, start, stop, out)
+            elif stream == "marks":
+                self._marks(rows, start, stop, out)
             else:
-                handle = handlers[stream]
                 for index in range(start, stop):
-                    handle(rows.row(index), index, out)
-            if stream in _EXCHANGE and stream != "marks":
-                consume(self._consumed, rows, start, stop)
+                    handlers[stream](rows.row(index), index, out)
+            if stream in _EXCHANGE:
+                self.clock.read(rows, start, stop)
         return out
 
     def digest(self) -> bytes:
@@ -101,7 +103,7 @@ class RiskMachine:
     def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
         """Take over a snapshot."""
         scalars = scalars_from_arrow(tables["scalars"])
-        self._clock_us, self._second = scalars["clock_us"], scalars["second"]
+        self.clock.us, self.clock.second = scalars["clock_us"], scalars["second"]
         for part in self._own_parts():
             part.from_arrow(tables[part.name])
         self.book.restore(tables, self.results.waiting_by_account())
@@ -112,14 +114,14 @@ class RiskMachine:
     def _own_parts(self) -> list[StateTable[Any, Any]]:
         return [
             self.reservations.lots, self.episodes.table, self.episodes.awaited, self.updates.claims, self.updates.opening, self.results.waiting,
-            self.corrections.letters, self.results.executed, self.results.over, self._waiting, self._probes, self._consumed,
+            self.corrections.letters, self.results.executed, self.results.over, self._waiting, self.probes.waiting, self.clock.consumed,
         ]  # fmt: skip
 
     def _parts(self) -> list[Any]:
         return [*self.book.parts(), *self._own_parts()]
 
     def _scalars(self) -> dict[str, int]:
-        return {"version": VERSION, "shard": self._shard, "clock_us": self._clock_us, "second": self._second}
+        return {"version": VERSION, "shard": self._shard, "clock_us": self.clock.us, "second": self.clock.second}
 
     # -- what cannot be applied -------------------------------------------------------------------------------------------------------
 
@@ -346,13 +348,22 @@ class RiskMachine:
         if row["chunk"] == row["chunks"] - 1:
             self._go_on(self.reservations.release(row["wave_id"]), row["time_us"], out)
 
-    def _probe(self, row: dict[str, Any], _index: int, out: Outputs) -> None:
-        if self._clock_us >= row["event_time_us"]:
-            answer_probe(self.book, self.reservations, self._shard, row, row["time_us"], out)
-        else:
-            self._probes[row["wave_id"]] = row
-
     # -- marks ------------------------------------------------------------------------------------------------------------------------
+
+    def _marks(self, rows: Rows, start: int, stop: int, out: Outputs) -> None:
+        """Plain marks compiled, until one changes a group's state; the rest one by one."""
+        columns = MarkColumns._make([*(np.asarray(rows.columns[name]) for name in MarkColumns._fields[:-1]), rows.time_us])
+        while start < stop:
+            taken, crossed = (start, []) if len(self.probes.waiting) else self.book.apply_marks(columns, start, stop, self.clock.second)
+            if taken > start:
+                self.clock.move(int(rows.time_us[start:taken].max()))
+                self.clock.read(rows, start, taken)
+            for group in crossed:
+                self.episodes.crossed(group, int(columns.instrument[taken - 1]), int(rows.time_us[taken - 1]), out)
+            if taken < stop and not crossed:
+                self._mark(rows.row(taken), taken, out)
+                taken += 1
+            start = taken
 
     def _mark(self, row: dict[str, Any], index: int, out: Outputs) -> None:
         self._tick(row, out)
@@ -368,30 +379,22 @@ class RiskMachine:
             if is_first:
                 for position in self.book.holders(instrument_row):
                     self.episodes.touched(int(self.book.positions.rows["group"][position]), row["time_us"], out)
-        for wave_id, probe in list(self._probes.items()):
-            if self._clock_us >= probe["event_time_us"]:
-                del self._probes[wave_id]
-                answer_probe(self.book, self.reservations, self._shard, probe, row["time_us"], out)
+        self.probes.answer_due(self.clock.us, row["time_us"], out)
 
     def _tick(self, row: dict[str, Any], out: Outputs) -> None:
         """Move the clock; when a second is over, say its totals and look for what is overdue."""
-        self._clock_us = max(self._clock_us, row["time_us"])
-        second = self._clock_us // 1_000_000
-        if second > self._second:
-            if self._second:
-                consumed = [{"topic": topic, "partition": partition, "to": to} for (topic, partition), to in self._consumed.items()]
-                emit_totals(self.book, self._shard, second - 1, consumed, out)
-                self._look_for_overdue(row, out)
-            self._second = second
-        self._consumed["marks", row["partition_"]] = row["offset_"] + 1
+        ended = self.clock.move(row["time_us"])
+        if ended is not None:
+            emit_totals(self.book, self._shard, ended, self.clock.read_until(), out)
+            self._look_for_overdue(row, out)
+        self.clock.consumed["marks", row["partition_"]] = row["offset_"] + 1
 
     def _look_for_overdue(self, row: dict[str, Any], out: Outputs) -> None:
-        self.episodes.overdue(self._clock_us, out)
-        self.results.forget(self._clock_us)
-        for account, offset in self.updates.overdue(self._clock_us).items():
-            partition = self.episodes.partition_of(account)
+        self.episodes.overdue(self.clock.us, out)
+        self.results.forget(self.clock.us)
+        for account, offset in self.updates.overdue(self.clock.us).items():
             refused = (DeadLetterReason.SNAPSHOT_INCOMPLETE, "parts are missing after the deadline; send the whole SNAPSHOT again")
-            letter = {"account": account, "partition_": partition, "offset_": offset, "time_us": row["time_us"]}
+            letter = {"account": account, "partition_": self.episodes.partition_of(account), "offset_": offset, "time_us": row["time_us"]}
             self._refuse("account-updates", None, letter, refused, out)
             self.updates.drop_parts(account)
             self.book.set_flag(self.book.account_row(account), OPENING, on=False)

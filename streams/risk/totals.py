@@ -5,23 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.domain.batch import Outputs, Rows
+from streams.domain.batch import Outputs
 from streams.domain.events import GroupState
-from streams.domain.state import StateTable
 from streams.risk.book import SUSPECT, Book, Flow
 
 
 def exact_sum(values: NDArray[np.int64]) -> int:
     """Sum of int64 values as a Python int: halves are summed apart, so nothing wraps (up to 2^31 values)."""
     return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
-
-
-def consume(consumed: StateTable[tuple[str, int], int], rows: Rows, start: int, stop: int) -> None:
-    """Note how far a run of rows has read each of its partitions."""
-    partitions = rows.partition[start:stop]
-    for partition in np.unique(partitions):
-        last = int(rows.offset[start:stop][partitions == partition].max())
-        consumed[rows.stream, int(partition)] = last + 1
 
 
 def emit_totals(book: Book, shard: int, event_second: int, consumed: list[dict[str, Any]], out: Outputs) -> None:

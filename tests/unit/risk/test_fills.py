@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.domain.events import DeadLetterReason, FillKind, GroupState, MarginMode, PositionSide, UpdateKind
-from streams.risk.book import fill_effect
+from streams.domain.positions import fill_effect
 from streams.risk.machine import RiskMachine
 from tests.support.risk_rows import Desk, batch_from, instrument, pool
 

@@ -1,0 +1,36 @@
+"""The shard's clock, and how far it has read the exchange's streams. No marks, no time: only `marks` move the clock."""
+
+from typing import Any
+
+import numpy as np
+
+from streams.domain.batch import Rows
+from streams.domain.state import StateTable
+
+SECOND_US = 1_000_000
+
+
+class Clock:
+    """Running maximum of marks' event time, the event second it is in, and the offset after the last record applied, by partition."""
+
+    def __init__(self) -> None:
+        self.us = 0
+        self.second = 0
+        self.consumed: StateTable[tuple[str, int], int] = StateTable("consumed", tuple[str, int], int)
+
+    def move(self, time_us: int) -> int | None:
+        """Move on to a mark's time; the event second that is over by it, if one is."""
+        self.us = max(self.us, time_us)
+        before, self.second = self.second, self.us // SECOND_US
+        return self.second - 1 if 0 < before < self.second else None
+
+    def read(self, rows: Rows, start: int, stop: int) -> None:
+        """Note how far a run of rows has read each of its partitions."""
+        partitions = rows.partition[start:stop]
+        for partition in np.unique(partitions):
+            last = int(rows.offset[start:stop][partitions == partition].max())
+            self.consumed[rows.stream, int(partition)] = last + 1
+
+    def read_until(self) -> list[dict[str, Any]]:
+        """As `shard-totals` states it."""
+        return [{"topic": topic, "partition": partition, "to": to} for (topic, partition), to in self.consumed.items()]
