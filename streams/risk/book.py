@@ -192,7 +192,7 @@ class Book:
     # -- parameters -------------------------------------------------------------------------------------------------------------------
 
     def set_instrument(self, instrument: Instrument) -> Refused | None:
-        """Take over a version of an instrument's parameters; its positions are revalued."""
+        """Take over a version of an instrument's parameters; its groups are looked at anew at the next mark."""
         known = self.parameters.get(instrument.instrument)
         if known is not None and instrument.version <= known.version:
             return None  # seen before
@@ -216,7 +216,7 @@ class Book:
             self._load_parameters()
 
     def _load_parameters(self) -> None:
-        """Bring instrument parameters into the form kernels read, and revalue everything."""
+        """Bring instrument parameters into the form kernels read; no band holds any more."""
         tiers: list[Tier] = []
         rows = self.instruments.rows
         self._by_id = np.full(max((int(i) for i in rows["instrument"]), default=0) + 1, EMPTY, np.int64)
@@ -239,7 +239,7 @@ class Book:
         return self.pools.get(self.parameters[instrument].pool)
 
     def apply_mark(self, instrument_row: int, mark_ticks: int, sequence: int) -> list[int]:
-        """Revalue at a mark; the groups whose state class changed, by group key."""
+        """Set a mark; the groups whose state class changed, by group key."""
         count = apply_mark(self.tables(), instrument_row, mark_ticks, self._room())
         self.instruments.rows["mark_sequence"][instrument_row] = sequence
         touch(self.instruments.t, instrument_row)

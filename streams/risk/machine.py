@@ -1,7 +1,7 @@
 """The accounts task's machine: one shard's rows in, states, instructions, insolvencies, fund flows, candidates and totals out.
 
-Plain trades run through the compiled path; every other row, one by one, through the exact one. What is decided where: book.py (how a book
-changes), updates.py (account updates), episodes.py (the ladder), candidates.py (probes), results.py (outcomes), totals.py (sums).
+Plain trades and marks run through compiled paths; every other row, one by one, through the exact one. What is decided where: book.py (how a
+book changes), updates.py (account updates), episodes.py (the ladder), candidates.py (probes), results.py (outcomes), totals.py (sums).
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
 """Row tables and integer indexes for the hot path: contiguous int64 records that numba kernels and plain Python share.
 
-A table's first `kept` fields are its state: they are hashed, snapshotted and restored. The fields after them are derived (values at the
-current mark, links) and recomputed on restore, so that a mark that moves 400,000 values dirties no digest.
+A table's first `kept` fields are its state: they are hashed, snapshotted and restored. The fields after them are derived (links,
+slots, flags of the screen) and recomputed on restore, so that a mark dirties no digest but its instrument's.
 """
 
 from collections.abc import Callable
