@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from streams.bus.columns import ByteColumn, ByteItems, Numbers
 from streams.errors import CheckFailed
 
 # Keys, values and headers of one record together. Brokers take batches of 1,048,588 bytes (`max.message.bytes`); the rest is for framing.
@@ -41,9 +42,9 @@ class RecordBlock:
 
     topic: str
     partition: int
-    timestamps_ms: list[int]
-    keys: list[bytes | None]
-    values: list[bytes | None]
+    timestamps_ms: Numbers
+    keys: ByteItems
+    values: ByteItems
     headers: tuple[Header, ...] = ()
 
     def __len__(self) -> int:
@@ -60,7 +61,7 @@ Writable = NewRecord | RecordBlock
 
 def _may_be_oversized(block: RecordBlock) -> bool:
     """Whether the longest key, the longest value and the headers together are beyond the limit."""
-    longest = sum(max(map(len, filter(None, column)), default=0) for column in (block.keys, block.values))
+    longest = sum(int(ByteColumn.of(column).sizes.max(initial=0)) for column in (block.keys, block.values))
     return longest + sum(len(name.encode()) + len(value) for name, value in block.headers) > MAX_RECORD_BYTES
 
 
@@ -101,14 +102,24 @@ class Chunk:
     partition: int
     start: int
     stop: int
-    offsets: list[int] = field(default_factory=list)
-    timestamps_ms: list[int] = field(default_factory=list)
-    keys: list[bytes | None] = field(default_factory=list)
-    values: list[bytes | None] = field(default_factory=list)
+    offsets: Numbers = field(default_factory=list)
+    timestamps_ms: Numbers = field(default_factory=list)
+    keys: ByteItems = field(default_factory=list)
+    values: ByteItems = field(default_factory=list)
     headers: list[tuple[Header, ...]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def append(self, offset: int, record: NewRecord) -> None:
+        """Add a record behind the others; only where the columns are lists. `stop` is the caller's."""
+        assert isinstance(self.keys, list)
+        assert isinstance(self.values, list)
+        self.offsets.append(offset)
+        self.timestamps_ms.append(record.timestamp_ms)
+        self.keys.append(record.key)
+        self.values.append(record.value)
+        self.headers.append(record.headers)
 
 
 class Reader(Protocol):

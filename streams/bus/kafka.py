@@ -24,14 +24,13 @@ from aiokafka.errors import (
 
 from streams.bus.contract import Chunk, TopicPartition, no_such_partition, outside_log
 from streams.bus.kafka_chunks import Arrivals, is_supported, read_batches, share_out
-from streams.bus.kafka_writer import KafkaWriter, end_consumer, end_producer
+from streams.bus.kafka_writer import BATCH_BYTES, KafkaWriter, end_consumer, end_producer
 from streams.errors import CheckFailed, Unreachable
 from streams.topics import FOREVER_MS, STREAMS
 
 REACH_SECONDS = 8.0  # a broker that did not answer for so long counts as unreachable
 FETCH_WAIT_MS = 5  # the broker's default of 500 costs 450 ms for one wake-up
 PARTITION_FETCH_BYTES = 8 << 20
-BATCH_BYTES = 1 << 20
 LONG_MAX = str(2**63 - 1)
 T = TypeVar("T")
 
@@ -53,7 +52,12 @@ class KafkaConfig:
     replication_factor: int = 1
     transaction_timeout_ms: int = 8_000
     commit_timeout_ms: int = 10_000
-    record_batches: bool = True  # read by record batches (see kafka_chunks); False: record by record, through aiokafka's public interface only
+    record_batches: bool = True  # read and build whole record batches; False: record by record, through aiokafka's public interface only
+
+    @property
+    def by_record_batches(self) -> bool:
+        """Whether whole record batches are read and built: it was asked for, and this aiokafka is the one whose private parts are known."""
+        return self.record_batches and is_supported()
 
     def connection(self) -> dict[str, Any]:
         """The connection arguments of every aiokafka client."""
@@ -138,7 +142,7 @@ class KafkaReader:
         for ours, their in self._theirs.items():
             self._consumer.seek(their, firsts[their])
             self._positions[ours] = firsts[their]
-        if self._config.record_batches and is_supported():
+        if self._config.by_record_batches:
             read_batches(self._consumer)
             self._arrivals = {ours: Arrivals(ours, position) for ours, position in self._positions.items()}
         self._quiet_since = asyncio.get_running_loop().time()
@@ -327,7 +331,9 @@ class KafkaBus:
         except BaseException:
             await end_producer(producer)
             raise
-        writer = KafkaWriter(producer, self, transactional_id, commit_timeout_ms=self._config.commit_timeout_ms)
+        writer = KafkaWriter(
+            producer, self, transactional_id, commit_timeout_ms=self._config.commit_timeout_ms, builds_batches=self._config.by_record_batches
+        )
         self._keep(writer)
         return writer
 

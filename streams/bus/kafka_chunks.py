@@ -11,9 +11,13 @@ from types import FunctionType, MethodType
 from typing import Any, Final
 
 import aiokafka
+import numpy as np
 from aiokafka.consumer import fetcher
+from aiokafka.record.memory_records import MemoryRecords
 
+from streams.bus.columns import ByteColumn, joined_bytes, joined_numbers, numbers
 from streams.bus.contract import Chunk, TopicPartition
+from streams.bus.record_batches import LENGTH, LENGTH_AT, LENGTH_FROM, Columns, read_batch
 
 PINNED: Final = "0.14.0"
 FULL_BATCHES: Final = 16  # of up to 1 MiB
@@ -22,34 +26,41 @@ FULL_BATCHES: Final = 16  # of up to 1 MiB
 class BatchOfRecords:
     """One record batch as aiokafka's loop met it, of which only records from `start` on are wanted."""
 
-    __slots__ = ("_batch", "offset", "start")
+    __slots__ = ("_batch", "_raw", "offset", "start")
 
-    def __init__(self, batch: Any) -> None:
+    def __init__(self, batch: Any, raw: memoryview) -> None:
         self._batch = batch
+        self._raw = raw
         self.offset: int = batch.next_offset - 1  # the loop goes on behind it
         self.start = 0
 
-    def columns(self) -> tuple[list[int], list[int], list[bytes | None], list[bytes | None], list[tuple[Any, ...]]]:
-        """(offsets, timestamps, keys, values, headers) of the records from `start` on. Once only."""
-        records = list(self._batch)
-        if records and records[0].offset < self.start:
-            records = [record for record in records if record.offset >= self.start]
-        return (
-            [record.offset for record in records],
-            [record.timestamp for record in records],
-            [record.key for record in records],
-            [record.value for record in records],
-            [tuple(headers) if (headers := record.headers) else () for record in records],
-        )
+    def columns(self) -> Columns:
+        """The records from `start` on. Once only."""
+        columns = read_batch(self._raw) or _by_record(self._batch)
+        behind = int(np.searchsorted(columns.offsets, self.start))
+        return columns.part(behind, len(columns.offsets)) if behind else columns
+
+
+def _by_record(batch: Any) -> Columns:
+    """What aiokafka makes of a batch that is compressed, or in doubt; it raises CorruptRecordException for one that is broken."""
+    records = list(batch)
+    return Columns(
+        np.array([record.offset for record in records], np.int64),
+        np.array([record.timestamp for record in records], np.int64),
+        ByteColumn.of([record.key for record in records]),
+        ByteColumn.of([record.value for record in records]),
+        [tuple(record.headers) for record in records],
+    )
 
 
 class _Batch:
     """A record batch that iterates as one record; everything else is the batch's own."""
 
-    __slots__ = ("_batch",)
+    __slots__ = ("_batch", "_raw")
 
-    def __init__(self, batch: Any) -> None:
+    def __init__(self, batch: Any, raw: memoryview) -> None:
         self._batch = batch
+        self._raw = raw
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -58,27 +69,29 @@ class _Batch:
         return next(self._batch)  # the record of a control batch
 
     def __iter__(self) -> Iterator[BatchOfRecords]:
-        return iter((BatchOfRecords(self._batch),))
+        return iter((BatchOfRecords(self._batch, self._raw),))
 
 
-class _Batches:
-    """The record batches of a fetch."""
+class Batches:
+    """The record batches of a fetch, and where each stands in it."""
 
-    __slots__ = ("_records", "has_next")
+    __slots__ = ("_at", "_data", "_records", "has_next", "size_in_bytes")
 
-    def __init__(self, records: Any) -> None:
-        self._records = records
-        self.has_next = records.has_next
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+        self._at = 0
+        self._records = MemoryRecords(data)
+        self.has_next = self._records.has_next
+        self.size_in_bytes = self._records.size_in_bytes
 
     def next_batch(self) -> _Batch:
-        return _Batch(self._records.next_batch())
+        """The next one."""
+        start, self._at = self._at, self._at + LENGTH_FROM + LENGTH.unpack_from(self._data, self._at + LENGTH_AT)[0]
+        return _Batch(self._records.next_batch(), self._data[start : self._at])
 
 
-class _PartitionBatches(fetcher.PartitionRecords):  # type: ignore[misc]
+class PartitionBatches(fetcher.PartitionRecords):  # type: ignore[misc]
     """aiokafka's loop over the records of a fetch, given batches."""
-
-    def __init__(self, tp: Any, records: Any, *rest: Any) -> None:
-        super().__init__(tp, _Batches(records), *rest)
 
     def _consumer_record(self, tp: Any, record: BatchOfRecords) -> BatchOfRecords:
         record.start = self.next_fetch_offset  # a position may lie inside a batch
@@ -94,7 +107,7 @@ def read_batches(consumer: Any) -> None:
     """Let a started consumer without partitions return `BatchOfRecords` from `getmany`; its `max_records` then counts batches."""
     own: Callable[..., Any] = fetcher.Fetcher._proc_fetch_request
     assert isinstance(own, FunctionType)
-    names = {**own.__globals__, "PartitionRecords": _PartitionBatches}
+    names = {**own.__globals__, "MemoryRecords": Batches, "PartitionRecords": PartitionBatches}
     changed = FunctionType(own.__code__, names, own.__name__, own.__defaults__, own.__closure__)
     consumer._fetcher._proc_fetch_request = MethodType(changed, consumer._fetcher)
 
@@ -112,7 +125,7 @@ class Arrivals:
         """Forget what is here and go on at `position`."""
         self._start = self._stop = position
         self._batches: deque[BatchOfRecords] = deque()
-        self._columns: tuple[list[Any], ...] | None = None  # of the batch being given out
+        self._columns: Columns | None = None  # of the batch being given out
         self._at = 0
 
     def add(self, batches: Iterable[BatchOfRecords], position: int) -> None:
@@ -137,29 +150,30 @@ class Arrivals:
 
     def take(self, count: int) -> Chunk:
         """The next records, at most `count`; with the last of them what was passed behind them."""
+        parts, left = [], count
+        while left and self.has_records:
+            parts.append(self._next(left))
+            left -= len(parts[-1].offsets)
         chunk = Chunk(*self._partition, self._start, self._start)
-        while len(chunk) < count and self.has_records:
-            self._extend(chunk, count - len(chunk))
+        if parts:
+            chunk.offsets = joined_numbers([numbers(part.offsets) for part in parts])
+            chunk.timestamps_ms = joined_numbers([numbers(part.timestamps_ms) for part in parts])
+            chunk.keys = joined_bytes([part.keys for part in parts])
+            chunk.values = joined_bytes([part.values for part in parts])
+            chunk.headers = parts[0].headers if len(parts) == 1 else [headers for part in parts for headers in part.headers]
         # While records are left, go no further than the last one given out.
         chunk.stop = self._start = chunk.offsets[-1] + 1 if self.has_records else self._stop
         return chunk
 
-    def _extend(self, chunk: Chunk, count: int) -> None:
-        """Add records of one batch."""
+    def _next(self, count: int) -> Columns:
+        """Up to `count` records of one batch."""
         if self._columns is None:
             self._columns, self._at = self._batches.popleft().columns(), 0
-        low, high = self._at, min(self._at + count, len(self._columns[0]))
-        whole = low == 0 and high == len(self._columns[0])
-        for name, column in zip(("offsets", "timestamps_ms", "keys", "values", "headers"), self._columns, strict=True):
-            known = getattr(chunk, name)
-            part = column if whole else column[low:high]
-            if known:
-                known += part
-            else:
-                setattr(chunk, name, part)
-        self._at = high
-        if high == len(self._columns[0]):
+        columns, low = self._columns, self._at
+        self._at = min(low + count, len(columns.offsets))
+        if self._at == len(columns.offsets):
             self._columns = None
+        return columns if self._columns is None and low == 0 else columns.part(low, self._at)
 
 
 def share_out(arrivals: Sequence[Arrivals], count: int) -> list[Chunk]:

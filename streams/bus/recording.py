@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import fastavro
 from fastavro.write import Writer as ContainerWriter
 
-from streams.bus.contract import Bus, Chunk, Reader, TopicPartition
+from streams.bus.contract import Bus, Chunk, NewRecord, Reader, TopicPartition
 from streams.bus.memory import MemoryBus
 from streams.errors import CheckFailed
 from streams.wire.schemas import schema
@@ -137,11 +137,8 @@ def _chunks(path: Path, partition: TopicPartition) -> Iterator[Chunk]:
                 chunk.stop = offset
                 yield chunk
                 chunk = _empty(partition, offset)
-            chunk.offsets.append(offset)
-            chunk.timestamps_ms.append(row["timestamp_ms"])
-            chunk.keys.append(row["key"])
-            chunk.values.append(row["value"])
-            chunk.headers.append(tuple((header["name"], header["value"]) for header in row["headers"]))
+            headers = tuple((header["name"], header["value"]) for header in row["headers"])
+            chunk.append(offset, NewRecord(*partition, row["timestamp_ms"], row["key"], row["value"], headers))
         chunk.stop = end
         yield chunk
 

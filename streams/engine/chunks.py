@@ -2,7 +2,9 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
+from streams.bus.columns import joined_bytes, joined_numbers
 from streams.bus.contract import Bus, Chunk, Reader, TopicPartition
 from streams.errors import CheckFailed
 
@@ -27,20 +29,23 @@ def join(chunks: Sequence[Chunk]) -> Chunk:
     first = chunks[0]
     if len(chunks) == 1:
         return first
-    whole = Chunk(first.topic, first.partition, first.start, first.start)
-    for chunk in chunks:
-        if chunk.start != whole.stop:
+    for before, chunk in pairwise(chunks):
+        if chunk.start != before.stop:
             raise CheckFailed(
-                f"{chunk.topic}[{chunk.partition}]: a read ended at offset {whole.stop}, the next began at {chunk.start}; "
+                f"{chunk.topic}[{chunk.partition}]: a read ended at offset {before.stop}, the next began at {chunk.start}; "
                 "nothing of it was taken: start the shard again and report the broker's log"
             )
-        whole.offsets += chunk.offsets
-        whole.timestamps_ms += chunk.timestamps_ms
-        whole.keys += chunk.keys
-        whole.values += chunk.values
-        whole.headers += chunk.headers
-        whole.stop = chunk.stop
-    return whole
+    return Chunk(
+        first.topic,
+        first.partition,
+        first.start,
+        chunks[-1].stop,
+        joined_numbers([chunk.offsets for chunk in chunks]),
+        joined_numbers([chunk.timestamps_ms for chunk in chunks]),
+        joined_bytes([chunk.keys for chunk in chunks]),
+        joined_bytes([chunk.values for chunk in chunks]),
+        [headers for chunk in chunks for headers in chunk.headers],
+    )
 
 
 def by_partition(chunks: Iterable[Chunk]) -> dict[TopicPartition, list[Chunk]]:

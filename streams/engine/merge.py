@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.bus.columns import joined_bytes, joined_numbers
 from streams.bus.contract import Chunk, TopicPartition
 from streams.domain.batch import UNDECODABLE, Batch, Column, Rows
 from streams.domain.events import NULL, DeadLetterReason
@@ -98,14 +99,14 @@ def _undecodable(bad: Sequence[Unreadable], reads: Sequence[str]) -> Rows:
 
 
 def _part(stream: str, chunks: Sequence[Chunk], running: dict[TopicPartition, int], ties: bool) -> _Part:
-    values = chunks[0].values if len(chunks) == 1 else [value for chunk in chunks for value in chunk.values]
+    values = joined_bytes([chunk.values for chunk in chunks])
     decoded = _within(codec(stream).decode(values))
     clean = not decoded.bad
     times = _times(
         stream, chunks, decoded.columns["event_time_us"] if clean else _spread(decoded.columns["event_time_us"], decoded.good, len(values)), running
     )
     partition = np.repeat(np.array([chunk.partition for chunk in chunks], np.int64), [len(chunk) for chunk in chunks])
-    offset = np.array(chunks[0].offsets if len(chunks) == 1 else [offset for chunk in chunks for offset in chunk.offsets], np.int64)
+    offset = np.array(joined_numbers([chunk.offsets for chunk in chunks]), np.int64)
     order = _order(times, decoded.columns, decoded.good, STREAMS[stream].tie if ties else (), single=len(chunks) == 1)
     if clean and order is None:
         return _Part(stream, times, np.ones(len(times), np.bool_), Rows(stream, decoded.columns, times, partition, offset), [])

@@ -5,11 +5,12 @@ Live, recovery, verify and replay all run this one path. Nothing here reads a bu
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal
 
-from streams.bus.contract import Chunk, NewRecord, TopicPartition, Writable
+from streams.bus.columns import Numbers, joined_bytes, joined_numbers
+from streams.bus.contract import Chunk, NewRecord, RecordBlock, TopicPartition, Writable
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Refusal, Row
 from streams.engine.chunks import by_partition, join
 from streams.engine.machine import Machine
@@ -294,27 +295,18 @@ def _starts(runs: Sequence[tuple[str, int, int]]) -> Iterable[int]:
 def output_digests(records: Iterable[Writable]) -> list[Output]:
     """Count and digest of the records per partition; streams in the order of the table."""
     ranks = {stream: rank for rank, stream in enumerate(STREAMS)}
-    parts: dict[tuple[int, int, str], _Said] = {}
+    parts: dict[tuple[int, int, str], list[Writable]] = {}
     for record in records:
-        said = parts.setdefault((ranks[record.topic], record.partition, record.topic), _Said())
-        if isinstance(record, NewRecord):
-            said.times.append(record.timestamp_ms)
-            said.keys.append(record.key)
-            said.values.append(record.value)
-        else:
-            said.times += record.timestamps_ms
-            said.keys += record.keys
-            said.values += record.values
-    return [
-        Output(topic, partition, len(said.times), records_digest(said.times, said.keys, said.values))
-        for (_, partition, topic), said in sorted(parts.items(), key=lambda entry: entry[0])
-    ]
+        parts.setdefault((ranks[record.topic], record.partition, record.topic), []).append(record)
+    return [_output(topic, partition, parts[_, partition, topic]) for _, partition, topic in sorted(parts)]
 
 
-@dataclass(slots=True)
-class _Said:
-    """What goes to one partition."""
-
-    times: list[int] = field(default_factory=list)
-    keys: list[bytes | None] = field(default_factory=list)
-    values: list[bytes | None] = field(default_factory=list)
+def _output(topic: str, partition: int, said: Sequence[Writable]) -> Output:
+    blocks = [record for record in said if isinstance(record, RecordBlock)]
+    if len(blocks) == len(said):
+        times: Numbers = joined_numbers([block.timestamps_ms for block in blocks])
+        keys, values = joined_bytes([block.keys for block in blocks]), joined_bytes([block.values for block in blocks])
+    else:
+        singly = [each for record in said for each in ((record,) if isinstance(record, NewRecord) else record.singly())]
+        times, keys, values = [each.timestamp_ms for each in singly], [each.key for each in singly], [each.value for each in singly]
+    return Output(topic, partition, len(times), records_digest(times, keys, values))

@@ -5,10 +5,10 @@ their own fields, but for the one that was set, and are renumbered. What the exc
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from streams.bus.contract import Chunk
+from streams.bus.contract import Chunk, NewRecord
 from streams.domain.instruments import parse_instrument, parse_pool
 from streams.errors import CheckFailed, UsageProblem
 from streams.wire.codec import codec
@@ -87,13 +87,13 @@ def _edit(chunk: Chunk, what: str, settings: Sequence[Setting], found: list[bool
         row = _readable(chunk.topic, value)
         ours = [(place, setting) for place, setting in enumerate(settings) if row is not None and setting.number == row[what]]
         if row is None or not ours or row[what] not in begun:
-            _append(edited, offset, timestamp_ms, (key, value, headers))
+            _append(edited, offset, NewRecord(chunk.topic, chunk.partition, timestamp_ms, key, value, headers))
         if row is not None and ours:
             begun.add(row[what])
             changed = {**row, "version": row["version"] + 1, **{setting.field: setting.value for _, setting in ours}}
             _refuse_impossible(what, changed, ours[-1][1])
             record = new_record(chunk.topic, changed, chunk.partition, headers)
-            _append(edited, offset, timestamp_ms, (record.key, record.value, headers))
+            _append(edited, offset, replace(record, timestamp_ms=timestamp_ms))
             for place, _ in ours:
                 found[place] = True
     edited.stop = max(chunk.stop + len(begun), edited.stop)
@@ -114,12 +114,7 @@ def _readable(stream: str, value: bytes | None) -> dict[str, Any] | None:
         return None
 
 
-def _append(edited: Chunk, offset: int, timestamp_ms: int, content: tuple[bytes | None, bytes | None, Any]) -> None:
+def _append(edited: Chunk, offset: int, record: NewRecord) -> None:
     at = max(edited.stop, offset)
-    edited.offsets.append(at)
-    edited.timestamps_ms.append(timestamp_ms)
-    key, value, headers = content
-    edited.keys.append(key)
-    edited.values.append(value)
-    edited.headers.append(headers)
+    edited.append(at, record)
     edited.stop = at + 1

@@ -1,6 +1,6 @@
 """Many flat records at once: framed bytes <-> int64 and text columns.
 
-Records of whole numbers only are read by a strict kernel of our own, all others and everything written through pyruhvro.
+Records of whole numbers only are read and written by strict kernels of our own, all others through pyruhvro.
 Reading through it proves itself: the columns, written again, must give back every byte, otherwise the caller takes the records one by one.
 That catches trailing bytes (pyruhvro ignores them), numbers beyond 64 bits (it cuts them), and defects of pyruhvro itself.
 """
@@ -8,19 +8,22 @@ That catches trailing bytes (pyruhvro ignores them), numbers beyond 64 bits (it 
 import json
 from array import array
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import numpy as np
 import pyarrow as pa
 import pyruhvro
 from numpy.typing import NDArray
 
+from streams.bus.columns import ByteColumn
 from streams.domain.batch import Column, Row
 from streams.domain.events import NULL
 from streams.errors import ImpossibleState
 from streams.wire.framing import header
-from streams.wire.kernels import read_whole
+from streams.wire.kernels import read_whole, write_whole
 from streams.wire.schemas import Field, Schema, wire_form
+
+LONGEST: Final = 1 + 10  # bytes of a whole number: the branch of its union, and the varint
 
 
 class BatchCodec:
@@ -34,6 +37,7 @@ class BatchCodec:
         self._form = json.dumps(wire_form(schema.fields))
         self._arrow = pyruhvro.avro_to_arrow_schema(self._form)
         self._whole = tuple(field for field in schema.fields if field.is_whole)
+        self._is_whole = len(self._whole) == len(self._fields)
         self._low, self._high = (np.array([[getattr(field, end)] for field in self._whole], np.int64) for end in ("low", "high"))
         self._bounds = np.hstack([self._low, self._high])
         self._head = np.frombuffer(self._header, np.uint8)
@@ -41,15 +45,13 @@ class BatchCodec:
 
     def read_framed(self, values: Sequence[bytes | None]) -> dict[str, Column] | None:
         """Columns of framed records, or None when any of them is in doubt, or has text."""
-        if len(self._whole) < len(self._fields) or None in values:
+        if not self._is_whole:
             return None
-        present: Sequence[bytes] = values  # type: ignore[assignment]
-        data = np.frombuffer(b"".join(present), np.uint8)
-        stops = np.cumsum(np.fromiter(map(len, present), np.int64, len(present)))
-        matrix = np.empty((len(self._whole), len(present)), np.int64)
-        if not read_whole(data, stops, self._head, self._nullable, self._bounds, matrix):
+        column = ByteColumn.of(values)
+        matrix = np.empty((len(self._whole), len(column)), np.int64)
+        if not read_whole(column.data, column.starts, column.sizes, self._head, self._nullable, self._bounds, matrix):
             return None
-        return {field.name: column for field, column in zip(self._whole, matrix, strict=True)}
+        return {field.name: row for field, row in zip(self._whole, matrix, strict=True)}
 
     def read(self, bodies: list[bytes]) -> dict[str, Column] | None:
         """Columns of the data (without headers), or None when any of them is in doubt."""
@@ -78,7 +80,7 @@ class BatchCodec:
         beyond: NDArray[np.int64] = np.count_nonzero((matrix < self._low) | (matrix > self._high), axis=1)
         return beyond
 
-    def write(self, columns: Mapping[str, Column], count: int) -> list[bytes]:
+    def write(self, columns: Mapping[str, Column], count: int) -> list[bytes] | ByteColumn:
         """Framed records of `count` rows; a column left out is absent. Raises ImpossibleState for what the schema cannot hold exactly."""
         if not columns.keys() <= self._names:
             self._refuse(f"no such field: {', '.join(sorted(columns.keys() - self._names))}")
@@ -91,9 +93,17 @@ class BatchCodec:
         if beyond.any():
             field = self._whole[int(np.argmax(beyond))]
             self._refuse(f"{field.name} is missing somewhere, or outside {field.low} to {field.high}")
+        if self._is_whole:
+            return self._compiled(matrix)
         return self._framed([*self._arrays(columns, count, matrix, absent)])
 
-    def write_rows(self, rows: Sequence[Row]) -> list[bytes]:
+    def _compiled(self, matrix: NDArray[np.int64]) -> ByteColumn:
+        count = matrix.shape[1]
+        out, sizes = np.empty(count * (len(self._head) + LONGEST * len(self._whole)), np.uint8), np.empty(count, np.int64)
+        used = write_whole(matrix, self._head, self._nullable, out, sizes)
+        return ByteColumn.packed(out[:used].copy(), sizes)
+
+    def write_rows(self, rows: Sequence[Row]) -> list[bytes] | ByteColumn:
         """Framed records of rows. Raises ImpossibleState as `write` does."""
         for row in rows:
             if not row.keys() <= self._names:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.bus.columns import ByteColumn
 from streams.domain.batch import Column, Row
 from streams.domain.events import NULL, DeadLetterReason
 from streams.errors import CheckFailed
@@ -111,10 +112,10 @@ class Codec:
     def encode(self, rows: Sequence[Row]) -> list[bytes]:
         """Framed record values. Raises ImpossibleState for a row that the schema cannot hold exactly: rows to be written are always our own."""
         if self._batches is not None and len(rows) >= BATCH_FROM:
-            return self._batches.write_rows(rows)
+            return [*self._batches.write_rows(rows)]
         return [self._rows.write(row) for row in rows]
 
-    def encode_columns(self, columns: Mapping[str, Column], count: int) -> list[bytes]:
+    def encode_columns(self, columns: Mapping[str, Column], count: int) -> list[bytes] | ByteColumn:
         """Framed record values of `count` rows given as columns, NULL where absent; the same bytes as `encode` of the rows, and its errors."""
         if self._batches is not None:
             return self._batches.write(columns, count)

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.bus.columns import ByteColumn
 from streams.wire.kernels import lay_out
 
 COMPILED_FROM: Final = 64  # records from which the compiled layout is the faster one
@@ -18,7 +19,7 @@ _length = Struct(">I")
 
 def records_digest(timestamps_ms: Sequence[int], keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> bytes:
     """SHA-256 over, per record in order: timestamp (8 bytes, signed), key length (4), key, value length (4), value; big-endian, ABSENT for None."""
-    if len(timestamps_ms) >= COMPILED_FROM:
+    if len(timestamps_ms) >= COMPILED_FROM or isinstance(values, ByteColumn):
         return hashlib.sha256(_laid_out(timestamps_ms, keys, values).data).digest()
     parts: list[bytes] = [b""] * (4 * len(timestamps_ms))
     parts[0::4] = map(_time_and_key.pack, timestamps_ms, _lengths(keys))
@@ -37,17 +38,7 @@ def _contents(items: Sequence[bytes | None]) -> list[bytes]:
 
 
 def _laid_out(timestamps_ms: Sequence[int], keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> NDArray[np.uint8]:
-    key_sizes, key_data = _packed(keys)
-    value_sizes, value_data = _packed(values)
-    out = np.empty(16 * len(timestamps_ms) + len(key_data) + len(value_data), np.uint8)
-    lay_out(np.array(timestamps_ms, np.int64), key_data, key_sizes, value_data, value_sizes, out)
+    key, value = ByteColumn.of(keys), ByteColumn.of(values)
+    out = np.empty(16 * len(timestamps_ms) + key.byte_count + value.byte_count, np.uint8)
+    lay_out(np.array(timestamps_ms, np.int64), key.data, key.starts, key.sizes, value.data, value.starts, value.sizes, out)
     return out
-
-
-def _packed(items: Sequence[bytes | None]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Sizes (-1 where absent) and all contents."""
-    if None in items:
-        sizes = np.array([-1 if item is None else len(item) for item in items], np.int64)
-        return sizes, np.frombuffer(b"".join(_contents(items)), np.uint8)
-    present: Sequence[bytes] = items  # type: ignore[assignment]
-    return np.fromiter(map(len, present), np.int64, len(present)), np.frombuffer(b"".join(present), np.uint8)

@@ -16,6 +16,7 @@ Ints = NDArray[np.int64]
 _NULL: Final = -(2**63)
 _ABSENT: Final = 0xFFFFFFFF
 _LOW_63: Final = 0x7FFFFFFFFFFFFFFF
+_LOW_57: Final = 0x01FFFFFFFFFFFFFF
 _VARINT_BYTES: Final = 10
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
@@ -49,6 +50,18 @@ def read_varint(data: Bytes, at: int, stop: int) -> tuple[int, int]:
 
 
 @kernel
+def write_varint(out: Bytes, at: int, number: int) -> int:
+    """Write a zigzag number in its shortest encoding; the place behind it."""
+    raw = (number << 1) ^ (number >> 63)
+    while raw & ~0x7F:
+        out[at] = (raw & 0x7F) | 0x80
+        raw = (raw >> 7) & _LOW_57
+        at += 1
+    out[at] = raw
+    return at + 1
+
+
+@kernel
 def read_fields(data: Bytes, at: int, stop: int, nullable: NDArray[np.bool_], bounds: Ints, out: Ints) -> bool:
     """Whether [at, stop) is exactly one record; `out` takes its fields."""
     for field in range(len(nullable)):
@@ -67,45 +80,62 @@ def read_fields(data: Bytes, at: int, stop: int, nullable: NDArray[np.bool_], bo
 
 
 @kernel
-def read_whole(data: Bytes, stops: Ints, head: Bytes, nullable: NDArray[np.bool_], bounds: Ints, out: Ints) -> bool:
-    """Fill `out` (fields x records) from records that end at `stops`, each beginning with `head`; `bounds` holds (low, high) by field.
+def read_whole(data: Bytes, starts: Ints, sizes: Ints, head: Bytes, nullable: NDArray[np.bool_], bounds: Ints, out: Ints) -> bool:
+    """Fill `out` (fields x records) from records of these bounds, each beginning with `head`; `bounds` holds (low, high) by field.
 
-    False when any record is not exactly that: another header, a longer encoding than needed, a value out of bounds, bytes missing or left over.
+    False when any record is not exactly that: absent, another header, too long an encoding, a value out of bounds, bytes missing or left over.
     """
-    at = 0
-    for record in range(len(stops)):
-        stop, body = stops[record], at + len(head)
-        if stop < body:
+    for record in range(len(starts)):
+        at, stop = starts[record], starts[record] + sizes[record]
+        if stop < at + len(head):
             return False
         for place in range(len(head)):
             if data[at + place] != head[place]:
                 return False
-        if not read_fields(data, body, stop, nullable, bounds, out[:, record]):
+        if not read_fields(data, at + len(head), stop, nullable, bounds, out[:, record]):
             return False
-        at = stop
     return True
 
 
 @kernel
-def lay_out(times: Ints, keys: Bytes, key_sizes: Ints, values: Bytes, value_sizes: Ints, out: Bytes) -> None:
+def write_whole(rows: Ints, head: Bytes, nullable: NDArray[np.bool_], out: Bytes, sizes: Ints) -> int:
+    """Write `rows` (fields x records), each behind `head`, one after the other; `sizes` takes how long each is. The place behind the last."""
+    at = 0
+    for record in range(rows.shape[1]):
+        start = at
+        for place in range(len(head)):
+            out[at] = head[place]
+            at += 1
+        for field in range(len(nullable)):
+            value = rows[field, record]
+            if nullable[field]:
+                out[at] = 0 if value == _NULL else 2  # the union's branch, zigzag
+                at += 1
+                if value == _NULL:
+                    continue
+            at = write_varint(out, at, value)
+        sizes[record] = at - start
+    return at
+
+
+@kernel
+def lay_out(times: Ints, keys: Bytes, key_starts: Ints, key_sizes: Ints, values: Bytes, value_starts: Ints, value_sizes: Ints, out: Bytes) -> None:
     """Per record: timestamp (8 bytes), key length (4), key, value length (4), value; big-endian. A size of -1 is an absent one."""
-    at, key_at, value_at = 0, 0, 0
+    at = 0
     for record in range(len(times)):
         for place in range(8):
             out[at + place] = (times[record] >> (56 - 8 * place)) & 0xFF
-        at += 8
-        for part in range(2):
-            size = key_sizes[record] if part == 0 else value_sizes[record]
-            written = _ABSENT if size < 0 else size
-            for place in range(4):
-                out[at + place] = (written >> (24 - 8 * place)) & 0xFF
-            at += 4
-            if part == 0:
-                for place in range(size):
-                    out[at + place] = keys[key_at + place]
-                key_at += max(size, 0)
-            else:
-                for place in range(size):
-                    out[at + place] = values[value_at + place]
-                value_at += max(size, 0)
-            at += max(size, 0)
+        at = _lay_out_bytes(out, at + 8, keys, key_starts[record], key_sizes[record])
+        at = _lay_out_bytes(out, at, values, value_starts[record], value_sizes[record])
+
+
+@kernel
+def _lay_out_bytes(out: Bytes, at: int, data: Bytes, start: int, size: int) -> int:
+    """Length and content of an item; the place behind it."""
+    written = _ABSENT if size < 0 else size
+    for place in range(4):
+        out[at + place] = (written >> (24 - 8 * place)) & 0xFF
+    at += 4
+    for place in range(size):
+        out[at + place] = data[start + place]
+    return at + max(size, 0)

@@ -2,12 +2,12 @@
 
 import struct
 from collections.abc import Mapping, Sequence
-from itertools import compress
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.bus.columns import ABSENT, ByteColumn, numbers
 from streams.bus.contract import Header, NewRecord, RecordBlock
 from streams.domain.batch import Column, ColumnRows, Row
 from streams.domain.events import NULL
@@ -38,34 +38,28 @@ def new_records(stream: str, rows: Sequence[tuple[int, Row]], headers: tuple[Hea
 def new_blocks(stream: str, rows: ColumnRows, headers: tuple[Header, ...] = ()) -> list[RecordBlock]:
     """Rows given as columns, a block for each partition, by partition. The same bytes as `new_records` of the rows, and its errors."""
     times = np.asarray(rows.columns["event_time_us"], np.int64) // 1000
-    values: list[bytes | None] = [*codec(stream).encode_columns(rows.columns, len(times))]
-    keys, stamps = encode_keys(stream, rows.columns), times.tolist()
+    keys, values = encode_keys(stream, rows.columns), ByteColumn.of(codec(stream).encode_columns(rows.columns, len(times)))
     if isinstance(rows.partition, int):
-        return [RecordBlock(stream, rows.partition, stamps, keys, values, headers)] if stamps else []
+        return [RecordBlock(stream, rows.partition, numbers(times), keys, values, headers)] if len(times) else []
     blocks = []
     for partition in np.unique(rows.partition).tolist():
-        chosen = (rows.partition == partition).tolist()
-        times_of, keys_of, values_of = (list(compress(column, chosen)) for column in (stamps, keys, values))
-        blocks.append(RecordBlock(stream, partition, times_of, keys_of, values_of, headers))
+        places = np.flatnonzero(rows.partition == partition)
+        blocks.append(RecordBlock(stream, partition, numbers(times[places]), keys.take(places), values.take(places), headers))
     return blocks
 
 
-def encode_keys(stream: str, columns: Mapping[str, Column]) -> list[bytes | None]:
+def encode_keys(stream: str, columns: Mapping[str, Column]) -> ByteColumn:
     """`encode_key` of every row."""
     kind = STREAMS[stream].key
     column = columns[_key_field(stream, kind)]
     if kind == "source":
-        return [str(value).encode("utf-8") for value in column]
+        return ByteColumn.of([str(value).encode("utf-8") for value in column])
     ids: NDArray[np.int64] = np.array([NULL if value is None else value for value in column] if isinstance(column, list) else column, np.int64)
     size, width = (ACCOUNT.size, ">i8") if kind == "account" else (SMALL.size, ">i4")
-    whole = ids.astype(width).tobytes()
-    keys: list[bytes | None] = [whole[at : at + size] for at in range(0, len(whole), size)]
-    if kind == "account":
-        for place in np.flatnonzero(ids == NULL).tolist():
-            keys[place] = None
-    elif len(ids) and not -(2**31) <= ids.min() <= ids.max() < 2**31:
+    sizes = np.where(ids == NULL, ABSENT, size) if kind == "account" else np.full(len(ids), size, np.int64)
+    if kind != "account" and len(ids) and not -(2**31) <= ids.min() <= ids.max() < 2**31:
         raise ImpossibleState(f"a {kind} of {ids.min()} to {ids.max()} cannot be a key of {stream}. Report it with the step.")
-    return keys
+    return ByteColumn(ids.astype(width).view(np.uint8), np.arange(len(ids)) * size, sizes)
 
 
 def encode_key(stream: str, row: Row) -> bytes | None:

@@ -1,0 +1,251 @@
+"""Kafka's record batches (format v2), read and built as columns by compiled code: https://kafka.apache.org/documentation/#recordbatch.
+
+Reading is strict: what is not exactly the format is left to aiokafka's own reader, which says what is wrong with it.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from aiokafka.record.util import calc_crc32c
+
+from streams.bus.columns import ByteColumn, Bytes, Ints
+from streams.bus.contract import Header
+from streams.wire.kernels import kernel, read_varint, write_varint
+
+# base offset, length, leader epoch, magic, CRC, attributes, last offset delta, base time, newest time, producer id and epoch, sequence, count
+HEAD: Final = struct.Struct(">qiibIhiqqqhii")
+CRC: Final = struct.Struct(">I")
+LENGTH: Final = struct.Struct(">i")  # of what follows it
+LENGTH_AT, LENGTH_FROM, CRC_AT, CRC_FROM = 8, 12, 17, 21
+TRANSACTIONAL: Final = 0x10
+ByteTriple = tuple[Bytes, Ints, Ints]  # a ByteColumn as kernels take it
+_LOG_APPEND_TIME, _COMPRESSION = 0x08, 0x07
+_OFFSET, _TIME, _KEY, _KEY_SIZE, _VALUE, _VALUE_SIZE, _HEADERS, _HEADERS_SIZE, _FIELDS = range(9)
+_OVERHEAD: Final = 5 + 1 + 10 + 5 + 5 + 5  # of one record at most: length, attributes, time, offset, two sizes
+
+
+@kernel
+def _read_records(data: Bytes, at: int, base_offset: int, base_time: int, out: Ints) -> bool:
+    """Fill `out` (_FIELDS x records): whether `data` from `at` is exactly that many records."""
+    for n in range(out.shape[1]):
+        length, at = read_varint(data, at, len(data))
+        stop = at + length
+        if at < 0 or length < 1 or stop > len(data):
+            return False
+        at += 1  # attributes: none are defined
+        delta, at = read_varint(data, at, stop)
+        if at < 0:
+            return False
+        out[_TIME, n] = base_time + delta
+        delta, at = read_varint(data, at, stop)
+        if at < 0:
+            return False
+        out[_OFFSET, n] = base_offset + delta
+        for field in (_KEY, _VALUE):
+            size, at = read_varint(data, at, stop)
+            if at < 0 or size > stop - at:
+                return False
+            out[field, n], out[field + 1, n] = at, max(size, -1)
+            at += max(size, 0)
+        out[_HEADERS, n], out[_HEADERS_SIZE, n] = at, stop - at
+        if not _are_headers(data, at, stop):
+            return False
+        at = stop
+    return at == len(data)
+
+
+@kernel
+def _are_headers(data: Bytes, at: int, stop: int) -> bool:
+    """Whether [at, stop) is exactly a count and so many names and values."""
+    count, at = read_varint(data, at, stop)
+    if at < 0 or count < 0:
+        return False
+    for part in range(2 * count):
+        size, at = read_varint(data, at, stop)
+        if at < 0 or size > stop - at or (size < 0 and part % 2 == 0):
+            return False
+        at += max(size, 0)
+    return at == stop
+
+
+@kernel
+def _all_alike(data: Bytes, starts: Ints, sizes: Ints) -> bool:
+    """Whether every item is, byte for byte, the first."""
+    for n in range(1, len(sizes)):
+        if sizes[n] != sizes[0]:
+            return False
+        for place in range(sizes[0]):
+            if data[starts[n] + place] != data[starts[0] + place]:
+                return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Records of one batch."""
+
+    offsets: Ints
+    timestamps_ms: Ints
+    keys: ByteColumn
+    values: ByteColumn
+    headers: list[tuple[Header, ...]]
+
+    def part(self, low: int, high: int) -> "Columns":
+        """Records `low` to `high`."""
+        return Columns(*(getattr(self, name)[low:high] for name in self.__slots__))
+
+
+def read_batch(raw: bytes | memoryview) -> Columns | None:
+    """The records of a batch as it stands in the log; None where it is compressed or not exactly the format."""
+    head = HEAD.unpack_from(raw)
+    base_offset, attributes, base_time, newest_time, count = head[0], head[5], head[7], head[8], head[12]
+    if attributes & _COMPRESSION or count < 0:
+        return None
+    data = np.frombuffer(raw, np.uint8)
+    out = np.empty((_FIELDS, count), np.int64)
+    if not _read_records(data, HEAD.size, base_offset, base_time, out):
+        return None
+    if attributes & _LOG_APPEND_TIME:
+        out[_TIME] = newest_time
+    columns = [ByteColumn(data, out[field], out[field + 1]) for field in (_KEY, _VALUE, _HEADERS)]
+    return Columns(out[_OFFSET], out[_TIME], columns[0], columns[1], _read_headers(columns[2]))
+
+
+def _read_headers(column: ByteColumn) -> list[tuple[Header, ...]]:
+    if _all_alike(column.data, column.starts, column.sizes):
+        return [_headers(item) for item in column[:1]] * len(column)
+    return [_headers(item) for item in column]
+
+
+def _headers(item: bytes | None) -> tuple[Header, ...]:
+    assert item is not None
+    data = np.frombuffer(item, np.uint8)
+    count, at = read_varint(data, 0, len(data))
+    parts: list[Any] = []
+    for _ in range(2 * count):
+        size, at = read_varint(data, at, len(data))
+        parts.append(None if size < 0 else item[at : at + size])
+        at += max(size, 0)
+    # A name that is no UTF-8 must not stop a stream; nothing is decided by it.
+    return tuple((str(name, "utf-8", "replace"), value) for name, value in zip(parts[::2], parts[1::2], strict=True))
+
+
+@kernel
+def _size_of(number: int) -> int:
+    """Bytes of a zigzag varint."""
+    raw, size = (number << 1) ^ (number >> 63), 1
+    while raw & ~0x7F:
+        raw = (raw >> 7) & 0x01FFFFFFFFFFFFFF
+        size += 1
+    return size
+
+
+@kernel
+def _item_size(size: int) -> int:
+    """Bytes of a key or value of this size with its length."""
+    return _size_of(size) + max(size, 0)
+
+
+@kernel
+def _write_records(times: Ints, keys: ByteTriple, values: ByteTriple, headers: ByteTriple, first: int, out: Bytes, newest: Ints) -> tuple[int, int]:
+    """Write records from `first` on into `out` while they fit: (the first one left out, place behind the last); `newest[0]` takes the newest time.
+
+    At least one is written: `out` must hold any single record.
+    """
+    at = 0
+    newest[0] = times[first]
+    for n in range(first, len(times)):
+        delta, order = times[n] - times[first], n - first
+        key_size, value_size, headers_size = keys[2][n], values[2][n], headers[2][n]
+        length = (
+            1 + _size_of(delta) + _size_of(order) + _size_of(key_size) + max(key_size, 0) + _size_of(value_size) + max(value_size, 0) + headers_size
+        )
+        if at + _size_of(length) + length > len(out):
+            return n, at
+        at = write_varint(out, at, length)
+        out[at] = 0
+        at = write_varint(out, at + 1, delta)
+        at = write_varint(out, at, order)
+        at = _write_bytes(out, write_varint(out, at, key_size), keys[0], keys[1][n], key_size)
+        at = _write_bytes(out, write_varint(out, at, value_size), values[0], values[1][n], value_size)
+        at = _write_bytes(out, at, headers[0], headers[1][n], headers_size)
+        newest[0] = max(newest[0], times[n])
+    return len(times), at
+
+
+@kernel
+def _write_bytes(out: Bytes, at: int, data: Bytes, start: int, size: int) -> int:
+    """Copy an item; the place behind it."""
+    for place in range(size):
+        out[at + place] = data[start + place]
+    return at + max(size, 0)
+
+
+class BuiltBatch:
+    """A record batch, complete but for who sends it; to aiokafka a batch builder that was closed when it was full."""
+
+    def __init__(self, buffer: bytearray, count: int, times_ms: tuple[int, int]) -> None:
+        self._buffer = buffer
+        self._count = count
+        self._times_ms = times_ms  # of the first record, and the newest
+        self._is_sealed = False
+
+    def append(self, **_record: Any) -> None:
+        """None: it takes no more."""
+
+    def close(self) -> None:
+        """It is."""
+
+    def closed(self) -> bool:
+        """It is."""
+        return True
+
+    def size(self) -> int:
+        """Bytes."""
+        return len(self._buffer)
+
+    def record_count(self) -> int:
+        """Records."""
+        return self._count
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        """Who sends it, and as which in order. Called before `_build`, anew for a try under another epoch."""
+        state = (producer_id, producer_epoch, base_sequence)
+        length = len(self._buffer) - LENGTH_FROM
+        head = (0, length, -1, 2, 0, TRANSACTIONAL, self._count - 1, *self._times_ms, *state, self._count)
+        HEAD.pack_into(self._buffer, 0, *head)
+        CRC.pack_into(self._buffer, CRC_AT, calc_crc32c(memoryview(self._buffer)[CRC_FROM:]))
+        self._is_sealed = True
+
+    def _build(self) -> bytearray:
+        assert self._is_sealed
+        return self._buffer
+
+
+def build_batches(times_ms: Ints, keys: ByteColumn, values: ByteColumn, headers: ByteColumn, *, batch_bytes: int) -> list[BuiltBatch]:
+    """Batches of up to `batch_bytes` that hold these records in order, to be sent in a transaction; `headers` in wire form (`write_headers`)."""
+    bound = keys.byte_count + values.byte_count + headers.byte_count + _OVERHEAD * len(times_ms)
+    scratch = np.empty(min(bound, batch_bytes - HEAD.size), np.uint8)
+    newest = np.empty(1, np.int64)
+    its: Any = [(column.data, column.starts, column.sizes) for column in (keys, values, headers)]
+    batches, first = [], 0
+    while first < len(times_ms):
+        after, size = _write_records(times_ms, its[0], its[1], its[2], first, scratch, newest)
+        buffer = bytearray(HEAD.size + size)
+        np.frombuffer(buffer, np.uint8)[HEAD.size :] = scratch[:size]
+        batches.append(BuiltBatch(buffer, after - first, (int(times_ms[first]), int(newest[0]))))
+        first = after
+    return batches
+
+
+def write_headers(headers: tuple[Header, ...]) -> bytes:
+    """Headers of a record in wire form."""
+    out = np.empty(10 + sum(20 + len(name.encode()) + len(value) for name, value in headers), np.uint8)
+    at = write_varint(out, 0, len(headers))
+    for part in (part for name, value in headers for part in (name.encode(), value)):
+        at = write_varint(out, at, len(part))
+        out[at : at + len(part)] = np.frombuffer(part, np.uint8)
+        at += len(part)
+    return out[:at].tobytes()
