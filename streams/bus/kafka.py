@@ -23,12 +23,13 @@ from aiokafka.errors import (
 )
 
 from streams.bus.contract import Chunk, TopicPartition, no_such_partition, outside_log
-from streams.bus.kafka_chunks import Arrivals, is_supported, read_batches, share_out
+from streams.bus.kafka_chunks import Arrivals, give_batches, is_supported, share_out
 from streams.bus.kafka_writer import BATCH_BYTES, KafkaWriter, end_consumer, end_producer
 from streams.errors import CheckFailed, Unreachable
 from streams.topics import FOREVER_MS, STREAMS
 
 REACH_SECONDS = 8.0  # a broker that did not answer for so long counts as unreachable
+AHEAD_FROM = 2_000  # records of one poll from which the next are fetched ahead
 FETCH_WAIT_MS = 5  # the broker's default of 500 costs 450 ms for one wake-up
 PARTITION_FETCH_BYTES = 8 << 20
 LONG_MAX = str(2**63 - 1)
@@ -131,6 +132,7 @@ class KafkaReader:
         self._positions: dict[TopicPartition, int] = {}
         self._arrivals: dict[TopicPartition, Arrivals] | None = None
         self._turn = 0
+        self._is_held = False
         self._quiet_since = 0.0
         self.closed = False
 
@@ -143,7 +145,7 @@ class KafkaReader:
             self._consumer.seek(their, firsts[their])
             self._positions[ours] = firsts[their]
         if self._config.by_record_batches:
-            read_batches(self._consumer)
+            give_batches(self._consumer)
             self._arrivals = {ours: Arrivals(ours, position) for ours, position in self._positions.items()}
         self._quiet_since = asyncio.get_running_loop().time()
 
@@ -195,11 +197,23 @@ class KafkaReader:
         if open_for_more:
             theirs = [self._theirs[ours] for ours in open_for_more]
             is_waiting = all(one.is_empty for one in here)
+            self._fetch_on(True)
             fetched = await self._consumer.getmany(*theirs, timeout_ms=timeout_ms if is_waiting else 0)
             for ours, their in zip(open_for_more, theirs, strict=True):
                 arrivals[ours].add(fetched.get(their, ()), await self._consumer.position(their))
         self._turn = (self._turn + 1) % len(here) if here else 0
-        return share_out([*here[self._turn :], *here[: self._turn]], max_records)
+        chunks = share_out([*here[self._turn :], *here[: self._turn]], max_records)
+        if 0 < sum(map(len, chunks)) < AHEAD_FROM and not any(one.has_records for one in here):
+            self._fetch_on(False)
+        return chunks
+
+    def _fetch_on(self, goes_on: bool) -> None:
+        """Whether the consumer fetches ahead. A reader that keeps up asks anew each time: what was fetched ahead would lie as long as a step takes."""
+        if goes_on and self._is_held:
+            self._consumer.resume(*self._theirs.values())
+        elif not goes_on:
+            self._consumer.pause(*self._theirs.values())
+        self._is_held = not goes_on
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """(first offset kept, last stable offset). The end asked for under read_committed is the last stable offset."""

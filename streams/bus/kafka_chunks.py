@@ -15,30 +15,31 @@ import numpy as np
 from aiokafka.consumer import fetcher
 from aiokafka.record.memory_records import MemoryRecords
 
-from streams.bus.columns import ByteColumn, joined_bytes, joined_numbers, numbers
+from streams.bus.columns import ByteColumn, joined_bytes, numbers
 from streams.bus.contract import Chunk, TopicPartition
-from streams.bus.record_batches import LENGTH, LENGTH_AT, LENGTH_FROM, Columns, read_batch
+from streams.bus.record_batches import LENGTH, LENGTH_AT, LENGTH_FROM, Columns, read_batches, record_count
 
 PINNED: Final = "0.14.0"
-FULL_BATCHES: Final = 16  # of up to 1 MiB
+FULL_BYTES: Final = 4 << 20  # of batches that wait, by partition
 
 
 class BatchOfRecords:
     """One record batch as aiokafka's loop met it, of which only records from `start` on are wanted."""
 
-    __slots__ = ("_batch", "_raw", "offset", "start")
+    __slots__ = ("batch", "offset", "raw", "start")
 
     def __init__(self, batch: Any, raw: memoryview) -> None:
-        self._batch = batch
-        self._raw = raw
+        self.batch = batch
+        self.raw = raw
         self.offset: int = batch.next_offset - 1  # the loop goes on behind it
         self.start = 0
 
-    def columns(self) -> Columns:
-        """The records from `start` on. Once only."""
-        columns = read_batch(self._raw) or _by_record(self._batch)
-        behind = int(np.searchsorted(columns.offsets, self.start))
-        return columns.part(behind, len(columns.offsets)) if behind else columns
+
+def _columns_of(batches: Sequence[BatchOfRecords]) -> Columns:
+    """The records of batches that follow each other, from the first one's `start` on. Once only."""
+    columns = read_batches([each.raw for each in batches]) or _joined([_by_record(each.batch) for each in batches])
+    behind = int(np.searchsorted(columns.offsets, batches[0].start))
+    return columns.part(behind, len(columns.offsets)) if behind else columns
 
 
 def _by_record(batch: Any) -> Columns:
@@ -50,6 +51,16 @@ def _by_record(batch: Any) -> Columns:
         ByteColumn.of([record.key for record in records]),
         ByteColumn.of([record.value for record in records]),
         [tuple(record.headers) for record in records],
+    )
+
+
+def _joined(parts: Sequence[Columns]) -> Columns:
+    return Columns(
+        np.concatenate([part.offsets for part in parts]),
+        np.concatenate([part.timestamps_ms for part in parts]),
+        ByteColumn.of(joined_bytes([part.keys for part in parts])),
+        ByteColumn.of(joined_bytes([part.values for part in parts])),
+        [headers for part in parts for headers in part.headers],
     )
 
 
@@ -103,7 +114,7 @@ def is_supported() -> bool:
     return str(aiokafka.__version__) == PINNED
 
 
-def read_batches(consumer: Any) -> None:
+def give_batches(consumer: Any) -> None:
     """Let a started consumer without partitions return `BatchOfRecords` from `getmany`; its `max_records` then counts batches."""
     own: Callable[..., Any] = fetcher.Fetcher._proc_fetch_request
     assert isinstance(own, FunctionType)
@@ -115,7 +126,7 @@ def read_batches(consumer: Any) -> None:
 class Arrivals:
     """Batches of one partition that were fetched and are not given out yet, and the position behind them."""
 
-    __slots__ = ("_at", "_batches", "_columns", "_partition", "_start", "_stop")
+    __slots__ = ("_at", "_batches", "_bytes", "_columns", "_partition", "_start", "_stop")
 
     def __init__(self, partition: TopicPartition, position: int) -> None:
         self._partition = partition
@@ -125,12 +136,15 @@ class Arrivals:
         """Forget what is here and go on at `position`."""
         self._start = self._stop = position
         self._batches: deque[BatchOfRecords] = deque()
+        self._bytes = 0
         self._columns: Columns | None = None  # of the batch being given out
         self._at = 0
 
     def add(self, batches: Iterable[BatchOfRecords], position: int) -> None:
         """What a fetch returned, and the consumer's position after it."""
-        self._batches.extend(batches)
+        for batch in batches:
+            self._batches.append(batch)
+            self._bytes += len(batch.raw)
         self._stop = position
 
     @property
@@ -141,7 +155,7 @@ class Arrivals:
     @property
     def is_full(self) -> bool:
         """Whether enough is here: a reader far behind must not fetch ahead of what is taken."""
-        return len(self._batches) >= FULL_BATCHES
+        return self._bytes >= FULL_BYTES
 
     @property
     def has_records(self) -> bool:
@@ -156,24 +170,30 @@ class Arrivals:
             left -= len(parts[-1].offsets)
         chunk = Chunk(*self._partition, self._start, self._start)
         if parts:
-            chunk.offsets = joined_numbers([numbers(part.offsets) for part in parts])
-            chunk.timestamps_ms = joined_numbers([numbers(part.timestamps_ms) for part in parts])
-            chunk.keys = joined_bytes([part.keys for part in parts])
-            chunk.values = joined_bytes([part.values for part in parts])
-            chunk.headers = parts[0].headers if len(parts) == 1 else [headers for part in parts for headers in part.headers]
+            whole = parts[0] if len(parts) == 1 else _joined(parts)
+            chunk.offsets, chunk.timestamps_ms = numbers(whole.offsets), numbers(whole.timestamps_ms)
+            chunk.keys, chunk.values, chunk.headers = whole.keys, whole.values, whole.headers
         # While records are left, go no further than the last one given out.
         chunk.stop = self._start = chunk.offsets[-1] + 1 if self.has_records else self._stop
         return chunk
 
     def _next(self, count: int) -> Columns:
-        """Up to `count` records of one batch."""
+        """Up to `count` records: what is left of batches read, or of as many batches as it takes."""
         if self._columns is None:
-            self._columns, self._at = self._batches.popleft().columns(), 0
+            self._columns, self._at = _columns_of(self._popped(count)), 0
         columns, low = self._columns, self._at
         self._at = min(low + count, len(columns.offsets))
         if self._at == len(columns.offsets):
             self._columns = None
         return columns if self._columns is None and low == 0 else columns.part(low, self._at)
+
+    def _popped(self, count: int) -> list[BatchOfRecords]:
+        popped: list[BatchOfRecords] = []
+        while self._batches and count > 0:
+            popped.append(self._batches.popleft())
+            count -= record_count(popped[-1].raw)
+            self._bytes -= len(popped[-1].raw)
+        return popped
 
 
 def share_out(arrivals: Sequence[Arrivals], count: int) -> list[Chunk]:

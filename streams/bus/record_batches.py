@@ -4,6 +4,7 @@ Reading is strict: what is not exactly the format is left to aiokafka's own read
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,33 +28,47 @@ _OVERHEAD: Final = 5 + 1 + 10 + 5 + 5 + 5  # of one record at most: length, attr
 
 
 @kernel
-def _read_records(data: Bytes, at: int, base_offset: int, base_time: int, out: Ints) -> bool:
-    """Fill `out` (_FIELDS x records): whether `data` from `at` is exactly that many records."""
-    for n in range(out.shape[1]):
-        length, at = read_varint(data, at, len(data))
-        stop = at + length
-        if at < 0 or length < 1 or stop > len(data):
-            return False
-        at += 1  # attributes: none are defined
-        delta, at = read_varint(data, at, stop)
-        if at < 0:
-            return False
-        out[_TIME, n] = base_time + delta
-        delta, at = read_varint(data, at, stop)
-        if at < 0:
-            return False
-        out[_OFFSET, n] = base_offset + delta
-        for field in (_KEY, _VALUE):
-            size, at = read_varint(data, at, stop)
-            if at < 0 or size > stop - at:
+def _read_records(data: Bytes, batches: Ints, out: Ints) -> bool:
+    """Fill `out` (_FIELDS x records) from batches (rows of: where its records begin and end, base offset, base time, count), one after the other.
+
+    False where a batch is not exactly that many records.
+    """
+    n = 0
+    for batch in range(len(batches)):
+        at, end, base_offset, base_time, count = batches[batch]
+        for _ in range(count):
+            at = _read_record(data, at, end, base_offset, base_time, out[:, n])
+            if at < 0:
                 return False
-            out[field, n], out[field + 1, n] = at, max(size, -1)
-            at += max(size, 0)
-        out[_HEADERS, n], out[_HEADERS_SIZE, n] = at, stop - at
-        if not _are_headers(data, at, stop):
+            n += 1
+        if at != end:
             return False
-        at = stop
-    return at == len(data)
+    return True
+
+
+@kernel
+def _read_record(data: Bytes, at: int, end: int, base_offset: int, base_time: int, out: Ints) -> int:
+    """Fill `out` from the record at `at`; the place behind it, or -1."""
+    length, at = read_varint(data, at, end)
+    stop = at + length
+    if at < 0 or length < 1 or stop > end:
+        return -1
+    delta, at = read_varint(data, at + 1, stop)  # behind the attributes, of which none are defined
+    if at < 0:
+        return -1
+    out[_TIME] = base_time + delta
+    delta, at = read_varint(data, at, stop)
+    if at < 0:
+        return -1
+    out[_OFFSET] = base_offset + delta
+    for field in (_KEY, _VALUE):
+        size, at = read_varint(data, at, stop)
+        if at < 0 or size > stop - at:
+            return -1
+        out[field], out[field + 1] = at, max(size, -1)
+        at += max(size, 0)
+    out[_HEADERS], out[_HEADERS_SIZE] = at, stop - at
+    return stop if _are_headers(data, at, stop) else -1
 
 
 @kernel
@@ -97,18 +112,28 @@ class Columns:
         return Columns(*(getattr(self, name)[low:high] for name in self.__slots__))
 
 
-def read_batch(raw: bytes | memoryview) -> Columns | None:
-    """The records of a batch as it stands in the log; None where it is compressed or not exactly the format."""
-    head = HEAD.unpack_from(raw)
-    base_offset, attributes, base_time, newest_time, count = head[0], head[5], head[7], head[8], head[12]
-    if attributes & _COMPRESSION or count < 0:
+def record_count(raw: memoryview) -> int:
+    """How many records a batch says it holds."""
+    return int(HEAD.unpack_from(raw)[-1])
+
+
+def read_batches(raws: Sequence[bytes | memoryview]) -> Columns | None:
+    """The records of batches as they stand in the log, one after the other; None where one is compressed or not exactly the format."""
+    whole = raws[0] if len(raws) == 1 else b"".join(raws)
+    batches, own_times, start, first = np.empty((len(raws), 5), np.int64), [], 0, 0
+    for n, raw in enumerate(raws):
+        base_offset, _, _, _, _, attributes, _, base_time, newest_time, *_, count = HEAD.unpack_from(raw)
+        if attributes & _COMPRESSION or count < 0:
+            return None
+        batches[n] = start + HEAD.size, start + len(raw), base_offset, base_time, count
+        if attributes & _LOG_APPEND_TIME:
+            own_times.append((first, first + count, newest_time))
+        start, first = start + len(raw), first + count
+    data, out = np.frombuffer(whole, np.uint8), np.empty((_FIELDS, first), np.int64)
+    if not _read_records(data, batches, out):
         return None
-    data = np.frombuffer(raw, np.uint8)
-    out = np.empty((_FIELDS, count), np.int64)
-    if not _read_records(data, HEAD.size, base_offset, base_time, out):
-        return None
-    if attributes & _LOG_APPEND_TIME:
-        out[_TIME] = newest_time
+    for low, high, time_ms in own_times:
+        out[_TIME, low:high] = time_ms
     columns = [ByteColumn(data, out[field], out[field + 1]) for field in (_KEY, _VALUE, _HEADERS)]
     return Columns(out[_OFFSET], out[_TIME], columns[0], columns[1], _read_headers(columns[2]))
 
@@ -116,7 +141,8 @@ def read_batch(raw: bytes | memoryview) -> Columns | None:
 def _read_headers(column: ByteColumn) -> list[tuple[Header, ...]]:
     if _all_alike(column.data, column.starts, column.sizes):
         return [_headers(item) for item in column[:1]] * len(column)
-    return [_headers(item) for item in column]
+    known = {item: _headers(item) for item in set(column)}
+    return [known[item] for item in column]
 
 
 def _headers(item: bytes | None) -> tuple[Header, ...]:

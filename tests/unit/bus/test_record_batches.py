@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streams.bus.columns import ByteColumn, joined_bytes, numbers
 from streams.bus.contract import Header
-from streams.bus.record_batches import HEAD, build_batches, read_batch, write_headers
+from streams.bus.record_batches import HEAD, build_batches, read_batches, write_headers
 
 Record = tuple[int, bytes | None, bytes | None, tuple[Header, ...]]
 items = st.none() | st.binary(max_size=200)
@@ -45,10 +45,18 @@ def test_a_built_batch_is_byte_for_byte_what_aiokafka_builds(rows: list[Record])
 
 @given(records)
 def test_a_batch_is_read_as_aiokafka_reads_it(rows: list[Record]) -> None:
-    columns = read_batch(built_by_aiokafka(rows))
+    columns = read_batches([built_by_aiokafka(rows)])
     assert columns is not None
     assert list(zip(columns.timestamps_ms.tolist(), columns.keys, columns.values, columns.headers, strict=True)) == rows
     assert columns.offsets.tolist() == list(range(len(rows)))
+
+
+@given(st.lists(records, min_size=2, max_size=5))
+def test_batches_that_follow_each_other_are_read_together(several: list[list[Record]]) -> None:
+    columns = read_batches([built_by_aiokafka(rows) for rows in several])
+    assert columns is not None
+    together = list(zip(columns.timestamps_ms.tolist(), columns.keys, columns.values, columns.headers, strict=True))
+    assert together == [row for rows in several for row in rows]
 
 
 @given(records, st.integers(1_500, 4_000))
@@ -63,7 +71,7 @@ def test_a_damaged_batch_is_left_to_aiokafka_or_read_alike(rows: list[Record], d
     raw = bytearray(built_by_aiokafka(rows))
     place = data.draw(st.integers(HEAD.size, len(raw) - 1))
     raw[place] ^= data.draw(st.integers(1, 255))
-    columns = read_batch(bytes(raw))
+    columns = read_batches([bytes(raw)])
     if columns is None:
         return
     try:
@@ -77,13 +85,13 @@ def test_a_compressed_batch_is_left_to_aiokafka() -> None:
     builder = DefaultRecordBatchBuilder(2, 1, 0, -1, -1, 0, 1 << 20)
     for offset in range(50):
         builder.append(offset, 1_000, b"key", b"value" * 20, [])
-    assert read_batch(bytes(builder.build())) is None
+    assert read_batches([bytes(builder.build())]) is None
 
 
 def test_the_brokers_own_time_counts_where_the_topic_says_so() -> None:
     raw = bytearray(built_by_aiokafka([(1_000, None, b"a", ()), (1_005, None, b"b", ())]))
     raw[22] |= 0x08
-    columns = read_batch(bytes(raw))
+    columns = read_batches([bytes(raw)])
     assert columns is not None
     assert columns.timestamps_ms.tolist() == [1_005, 1_005]
 
