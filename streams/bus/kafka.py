@@ -208,7 +208,7 @@ class KafkaReader:
         return chunks
 
     def _fetch_on(self, goes_on: bool) -> None:
-        """Whether the consumer fetches ahead. A reader that keeps up asks anew each time: what was fetched ahead would lie as long as a step takes."""
+        """Whether the consumer fetches ahead. A reader that keeps up asks anew each time: what is fetched ahead lies as long as a step takes."""
         if goes_on and self._is_held:
             self._consumer.resume(*self._theirs.values())
         elif not goes_on:

@@ -51,9 +51,9 @@ def _read_record(data: Bytes, at: int, end: int, base_offset: int, base_time: in
     """Fill `out` from the record at `at`; the place behind it, or -1."""
     length, at = read_varint(data, at, end)
     stop = at + length
-    if at < 0 or length < 1 or stop > end:
+    if at < 0 or length < 1 or stop > end or data[at] != 0:  # attributes: none are defined
         return -1
-    delta, at = read_varint(data, at + 1, stop)  # behind the attributes, of which none are defined
+    delta, at = read_varint(data, at + 1, stop)
     if at < 0:
         return -1
     out[_TIME] = base_time + delta
