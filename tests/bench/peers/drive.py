@@ -20,7 +20,7 @@ from streams.wire.codec import codec
 from streams.wire.records import new_blocks, new_record
 from tests.bench.peers import inputs
 from tests.bench.peers.positions import STREAM
-from tests.support.risk_rows import Desk, instrument, pool
+from tests.support.risk_rows import Desk, instrument
 
 TICK_SECONDS = 0.001
 WARM_SHARE = 0.3  # of the run, not counted
@@ -28,7 +28,9 @@ PATIENCE_SECONDS = 20.0
 TRIAL_ACCOUNT = 1_000_000  # accounts of the trials: out of the way of the fills in the background
 TRIAL_INSTRUMENT = 100
 WINNERS = 8
+EMPTY_FUND = 900_000  # an account that holds nothing
 TRIAL_SECONDS = 0.5
+OPENING_SECONDS = 6.0  # for the openings to be taken, with the fills already flowing
 
 
 class OutBus(KafkaBus):
@@ -134,16 +136,17 @@ def inputs_accounts() -> int:
 async def adl(broker: str, deployment: str, _out: str, rate: int, trials: int) -> dict[str, Any]:
     """Mark that makes a position insolvent sent -> the instructions that deleverage the other side readable; an empty fund, `rate` fills beside."""
     bus = inputs.bus_of(broker, deployment)
+    await inputs.commit_all(bus, f"{deployment}-venue", inputs.openings(inputs_accounts(), fund_account=EMPTY_FUND))
     venue = await bus.writer(f"{deployment}-adl")
     desk = Desk(time_us=inputs.START_US)
     for number in range(trials):
         await venue.commit([new_record(stream, row, row.get("account", 0) % inputs.PARTITIONS) for stream, row in opening(desk, number)])
-    seconds = int(trials * TRIAL_SECONDS) + 4
+    seconds = int(trials * TRIAL_SECONDS + OPENING_SECONDS) + 2
     rows = inputs.fills(rate * seconds, inputs_accounts(), step_us=1_000_000 // rate)
     background = Sender(await producer(broker), f"{deployment}.", new_blocks("fills", rows), np.asarray(rows.partition).tolist())
     reader = await bus.reader([TopicPartition("instructions", number) for number in range(inputs.PARTITIONS)])
     pacing = asyncio.create_task(pace(background, rate * seconds, rate, np.zeros(rate * seconds)))
-    await asyncio.sleep(2)
+    await asyncio.sleep(OPENING_SECONDS)
     took = []
     plain = await producer(broker)
     for number in range(trials):
@@ -163,10 +166,7 @@ def opening(desk: Desk, number: int) -> list[tuple[str, dict[str, Any]]]:
     """An instrument of its own with one isolated long that a mark of 80 makes insolvent, and WINNERS shorts on every shard."""
     its = TRIAL_INSTRUMENT + number
     loser = TRIAL_ACCOUNT + number * (WINNERS + 1)
-    rows = [instrument(its)]
-    if number == 0:
-        rows.append(pool())
-    rows += [desk.mark(100, its), desk.update(loser, UpdateKind.DEPOSIT, 10_000)]
+    rows = [instrument(its), desk.mark(100, its), desk.update(loser, UpdateKind.DEPOSIT, 10_000)]
     rows.append(desk.fill(loser, 10 * WINNERS, 1_000 * WINNERS, its, margin_mode=MarginMode.ISOLATED, margin_moved=100 * WINNERS))
     for winner in range(loser + 1, loser + 1 + WINNERS):
         rows += [desk.update(winner, UpdateKind.DEPOSIT, 10_000), desk.fill(winner, -10, -1_000, its)]

@@ -86,10 +86,10 @@ def two_each(accounts: int) -> ColumnRows:
     return ColumnRows(columns, account % PARTITIONS)
 
 
-def openings(accounts: int, *, amount: int = 10**9, numbers: Iterable[int] = range(1, INSTRUMENTS + 1)) -> list[Writable]:
-    """Instruments, their pool, a mark each, and a deposit for every account, before START_US."""
+def openings(accounts: int, *, fund_account: int = 31, amount: int = 10**9, numbers: Iterable[int] = range(1, INSTRUMENTS + 1)) -> list[Writable]:
+    """Instruments, their pool, a mark each, and a deposit for every account, before START_US. A fund account beyond `accounts` is an empty fund."""
     desk = Desk(time_us=START_US - 10**6)
-    rows = [*(instrument(n) for n in numbers), pool(), *(desk.mark(MARK, n) for n in numbers)]
+    rows = [*(instrument(n) for n in numbers), pool(fund_account=fund_account), *(desk.mark(MARK, n) for n in numbers)]
     records: list[Writable] = [new_record(stream, row) for stream, row in rows]
     _, row = desk.update(1, UpdateKind.DEPOSIT, amount)
     ids = np.arange(1, accounts + 1)
