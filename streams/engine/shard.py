@@ -145,6 +145,7 @@ class ShardRunner:
             return
         if live.writing is not None:
             await asyncio.wait([live.writing])
+            live.writing.cancelled() or live.writing.exception()  # it is not wanted any more, whatever came of it
         await live.reader.close()
         await live.writer.close()
 
