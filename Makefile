@@ -1,6 +1,6 @@
 # Every verb of the project. `make` alone explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-kafka test simulate campaign check format bench bench-engine kafka-up kafka-down clean
+.PHONY: help setup demo demo-kafka test simulate campaign check format bench bench-engine bench-sinks kafka-up kafka-down secrets clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -57,11 +57,17 @@ bench: setup ## Measure: engine on the memory bus and on Kafka, a mark over 1 M 
 bench-engine: setup ## Measure beside Kafka Streams, Faust and plain aiokafka on one broker (SCALE=1 REPEATS=3); writes docs/benchmarks.md
 	$(BIN)/python -m tests.bench.bench_engine_peers
 
+bench-sinks: setup ## Measure: rows/s into ClickHouse, event to queryable, every dashboard query on 50 M fills; writes docs/benchmarks-sinks.md
+	$(BIN)/python -m tests.bench.bench_sinks
+
 kafka-up: ## Start a broker on loopback, in run/kafka
 	$(PYTHON) infra/kafka/broker.py up --dir run/kafka --port 9092
 
 kafka-down: ## Stop it
 	$(PYTHON) infra/kafka/broker.py down --dir run/kafka
+
+secrets: ## Make the passwords of the compose stack, once, in infra/secrets
+	@$(PYTHON) infra/secrets/make.py
 
 clean: ## Forget runs and caches, not the installation
 	rm -rf run .pytest_cache .mypy_cache .ruff_cache .hypothesis

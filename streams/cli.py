@@ -16,7 +16,9 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from streams import __version__
+from streams.cli_dashboards import dashboards_app
 from streams.cli_dlq import dlq_app
+from streams.cli_migrate import migrate_app
 from streams.cli_options import (
     Bootstrap,
     Config,
@@ -33,6 +35,7 @@ from streams.cli_options import (
     settings_of,
     source_of,
 )
+from streams.cli_venue import venue
 from streams.commands.console import complain
 from streams.errors import BackstopError
 from streams.observe.logs import configure_logs
@@ -50,9 +53,12 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="Create or check the topics of a deployment.", rich_markup_mode=None)
 app.add_typer(topics_app, name="topics")
+app.add_typer(dashboards_app, name="dashboards")
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(migrate_app, name="migrate")
 schemas_app = typer.Typer(help="The schema files: locked versions and their compatibility.", rich_markup_mode=None)
 app.add_typer(schemas_app, name="schemas")
+app.command()(venue)
 
 
 class BusName(StrEnum):
@@ -151,6 +157,25 @@ def verify(
 
 
 @app.command()
+def reconcile(
+    *,
+    directory: Directory = Path("run/demo"),
+    bus: SourceBus = SourceName.DIRECTORY,
+    start: From = None,
+    stop: To = None,
+    deployment: Deployment = None,
+    bootstrap_servers: Bootstrap = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Prove that the tables in ClickHouse hold every record of the log once and as it is, and nothing else."""
+    from streams.commands.reconcile import run_reconcile
+
+    ends = ends_of(start, stop)
+    return run_reconcile(source_of(bus, directory, deployment=deployment, bootstrap=bootstrap_servers, config=config), *ends, as_json=as_json)
+
+
+@app.command()
 def record(
     *,
     directory: Directory,
@@ -194,6 +219,14 @@ def doctor(*, deployment: Deployment = None, bootstrap_servers: Bootstrap = None
 
 
 @app.command()
+def report(*, directory: Directory = Path("run/demo"), as_json: Json = False) -> int:
+    """Write the page of a run, report.html in its directory: one file, no script, nothing fetched."""
+    from streams.commands.report import run_report
+
+    return run_report(directory, as_json=as_json)
+
+
+@app.command()
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT over the tables of the run.", metavar="SQL")],
     *,
@@ -217,8 +250,9 @@ def worker(
         bool, typer.Option("--standby", help="Follow the shards of other workers: they are verified, and taken over at once.")
     ] = False,
     upgrade: Annotated[bool, typer.Option("--upgrade", help="Take over shards that an older version of the rules has left.")] = False,
-    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Prometheus endpoint on the loopback interface; 0: none.")] = 0,
-    health_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of /healthz and /readyz on the loopback interface; 0: none.")] = 0,
+    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Prometheus endpoint; 0: none.")] = 0,
+    health_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of /healthz and /readyz; 0: none.")] = 0,
+    bind: Annotated[str | None, typer.Option(help="Address of both, an IP address; left out, the loopback interface.")] = None,
     deployment: Deployment = None,
     bootstrap_servers: Bootstrap = None,
     config: Config = None,
@@ -227,7 +261,8 @@ def worker(
     """Run the engine's shards, the views and the sink until SIGTERM or an error."""
     from streams.worker.run import WorkerOptions, run_worker
 
-    settings = settings_of(config, kafka={"bootstrap_servers": bootstrap_servers}, engine={"deployment": deployment})
+    flags = {"kafka": {"bootstrap_servers": bootstrap_servers}, "engine": {"deployment": deployment}, "observe": {"bind": bind}}
+    settings = settings_of(config, **flags)
     options = WorkerOptions(roles.value, shards, standby, upgrade, metrics_port, health_port, log_level)
     return run_worker(settings, options)
 

@@ -8,8 +8,10 @@ import os
 import ssl
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -123,6 +125,62 @@ class ClickHouseSettings(_Section):
         return None if secret is None else secret.get_secret_value()
 
 
+class GrafanaSettings(_Section):
+    """The Grafana that `dashboards publish` writes to, as a service account; and how it reaches the two data sources itself."""
+
+    url: str | None = Field(
+        default=None, pattern=r"^https?://[^/?#\s@]+(/[^?#\s]*)?$", description="Address of Grafana: http(s)://host[:port][/path]."
+    )
+    token: SecretStr | None = Field(default=None, description="Token of a service account with the role Editor; Admin, to write data sources.")
+    token_file: Path | None = Field(default=None, description="File that holds the token.")
+    ca_file: Path | None = Field(default=None, description="Certificate authorities, PEM; absent: the system's.")
+    folder_uid: str = Field(default="backstop", pattern=r"^[a-zA-Z0-9_-]{1,40}$", description="Folder of the boards and alert rules.")
+    allow_plaintext: bool = Field(default=False, description="Allow the token to travel without TLS to another machine.")
+    prometheus_url: str | None = Field(default=None, description="Prometheus as Grafana reaches it; absent: its data source is left alone.")
+    clickhouse_username: str = Field(default="grafana", description="ClickHouse user that may only read.")
+    clickhouse_password: SecretStr | None = Field(default=None, description="Password of that user; absent: the data source is left alone.")
+    clickhouse_password_file: Path | None = Field(default=None, description="File that holds that password.")
+
+    @model_validator(mode="after")
+    def _token_is_covered(self) -> Self:
+        if self.secret is not None and self.url is not None and not self.allow_plaintext and not self._is_covered():
+            raise ValueError("the token would travel without TLS: set an https URL, or ALLOW_PLAINTEXT to true")
+        _secret(self.clickhouse_password, self.clickhouse_password_file, "CLICKHOUSE_PASSWORD")
+        return self
+
+    def _is_covered(self) -> bool:
+        address = urlsplit(self.url or "")
+        if address.scheme == "https" or address.hostname == "localhost":
+            return True
+        try:
+            return ip_address(address.hostname or "").is_loopback
+        except ValueError:  # a name
+            return False
+
+    @property
+    def secret(self) -> str | None:
+        """The token in the clear, from the setting or its file. Never log it."""
+        secret = _secret(self.token, self.token_file, "TOKEN")
+        return None if secret is None else secret.get_secret_value()
+
+    @property
+    def clickhouse_secret(self) -> str | None:
+        """The reading user's password in the clear. Never log it."""
+        secret = _secret(self.clickhouse_password, self.clickhouse_password_file, "CLICKHOUSE_PASSWORD")
+        return None if secret is None else secret.get_secret_value()
+
+
+class ObserveSettings(_Section):
+    """Where the endpoints of `--metrics-port` and `--health-port` listen. They show nothing of any account, and ask nobody for a password."""
+
+    bind: str = Field(default="127.0.0.1", description="Address of metrics and health; 0.0.0.0 in a container, whose network is the border.")
+
+    @field_validator("bind")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return str(ip_address(value))
+
+
 class WebSettings(_Section):
     """Faust's own web pages; off unless asked for, and then on the loopback interface only."""
 
@@ -167,6 +225,8 @@ class Settings(BaseSettings):
 
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
+    grafana: GrafanaSettings = GrafanaSettings()
+    observe: ObserveSettings = ObserveSettings()
     web: WebSettings = WebSettings()
     engine: EngineSettings = EngineSettings()
 

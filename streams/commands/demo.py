@@ -4,6 +4,7 @@ What is reported comes from the recorded log and from its replay, whichever bus 
 """
 
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from streams.commands.broker import present_topics, topic_counts
 from streams.commands.console import Ticker, complain, emit_json, progress, run, say
 from streams.commands.demo_kafka import of_its_own, run_on_kafka
 from streams.commands.demo_report import Outcome, document, report_lines
+from streams.commands.report import link, write_report
 from streams.commands.run_directory import Run
 from streams.commands.summary import summary_of
 from streams.engine.digests import decision_digest, output_digest, state_digest
@@ -33,11 +35,14 @@ from streams.engine.snapshot import SnapshotStore
 from streams.engine.task import MachineFactory, TaskName, TaskSpec
 from streams.engine.verify import read_journals
 from streams.settings import Settings
+from streams.sinks.assets import Asset, name_assets
 from streams.sinks.clickhouse import ClickHouseSink
 from streams.sinks.connection import bounds_file, open_embedded
 from streams.tasks import machine_for
 from streams.venue.exchange import Exchange
+from streams.venue.report import units_of
 from streams.venue.scenarios.registry import build
+from streams.venue.scenarios.scenario import USD
 
 DEPLOYMENT = "demo"  # of a run on the memory bus; on Kafka each run has a name of its own
 OWNER = "demo"
@@ -112,11 +117,17 @@ def run_demo(options: DemoOptions, settings: Settings, *, as_json: bool) -> int:
     if as_json:
         emit_json(document(outcome))
     else:
-        say("\n".join(report_lines(outcome)))
+        say("\n".join([*report_lines(outcome), *_leads(options.directory)]))
     if not outcome.is_sound:
         complain(f"{options.directory}: {outcome.fault}; keep the directory and report it")
         return 1
     return 0
+
+
+def _leads(directory: Path) -> list[str]:
+    """Where to look next."""
+    question = "SELECT account, lots, rank, of_n, reason FROM adl_executions LIMIT 5"
+    return [link(directory / run_directory.PAGE), f'Query:  backstop query --dir {shlex.quote(str(directory))} "{question}"']
 
 
 async def _demo(plan: Run, directory: Path, exchange: Exchange, settings: Settings, watch: Watch) -> Outcome:
@@ -131,13 +142,17 @@ async def _demo(plan: Run, directory: Path, exchange: Exchange, settings: Settin
             await finish_sink(*await open_sink(client, directory, await load(directory)))
         else:
             await _run_in_memory(plan, directory, exchange, client, watch)
+        name_assets(client, [Asset(USD, "USD", len(str(units_of(plan.scenario))) - 1)])
         seconds = time.monotonic() - began
     finally:
         client.close()
-    outcome = await _look_back(plan, directory, exchange, watch)
+    recorded = await load(directory)
+    outcome = await _look_back(plan, recorded, exchange, watch)
     outcome.seconds = round(seconds, 3)
     (directory / run_directory.REPORT).write_text(json.dumps(document(outcome), indent=2) + "\n", encoding="utf-8")
     write_manifest(directory)
+    watch.tick("writing the page")
+    await write_report(directory, recorded)
     return outcome
 
 
@@ -188,10 +203,9 @@ async def finish_sink(sink: ClickHouseSink, reader: Reader) -> None:
     await reader.close()
 
 
-async def _look_back(plan: Run, directory: Path, exchange: Exchange, watch: Watch) -> Outcome:
-    """Load what was recorded, replay it, and collect what the report says."""
+async def _look_back(plan: Run, recorded: Bus, exchange: Exchange, watch: Watch) -> Outcome:
+    """Replay what was recorded, and collect what the report says."""
     watch.tick("replaying")
-    recorded = await load(directory)
     machines = Captured(machine_for)
     began = time.monotonic()
     replayed = await replay_bus(recorded, machines)

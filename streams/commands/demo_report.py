@@ -15,8 +15,7 @@ from streams.engine.task import TaskName
 from streams.tasks import joint_book, totals_of
 from streams.topics import EXCHANGE_STREAMS
 from streams.venue.exchange import Exchange
-from streams.venue.report import Facts, lines
-from streams.venue.scenarios.scenario import UNITS_PER_USD
+from streams.venue.report import Facts, lines, units_of
 
 Machines = Mapping[tuple[TaskName, int], Machine]
 
@@ -127,7 +126,7 @@ def report_lines(outcome: Outcome) -> list[str]:
         sums=zero | {"dead letters": summary.records["dead-letters"], "suspect accounts": sums.suspects},
         differences=outcome.book_differences,
         digests=outcome.digests,
-        units=1 if outcome.run.scenario.startswith("example") else UNITS_PER_USD,  # the examples count in single units
+        units=units_of(outcome.run.scenario),
     )
     identical = "identical" if outcome.replay_identical else "NOT identical"
     speed = f"{outcome.seconds:.1f} s; replay {identical}, {outcome.replay_seconds:.1f} s"

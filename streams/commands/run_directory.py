@@ -17,11 +17,14 @@ LOG = "log"
 SNAPSHOTS = "snapshots"
 CLICKHOUSE = "clickhouse"
 REPORT = "report.json"
+PAGE = "report.html"
 WORKER_LOG = "worker.log"
 CONTENTS = (
     MANIFEST,
     MANIFEST + ".unfinished",
     REPORT,
+    PAGE,
+    PAGE + ".unfinished",
     WORKER_LOG,
     CLICKHOUSE,
     SNAPSHOTS,

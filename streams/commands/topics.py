@@ -2,9 +2,10 @@
 
 from streams.commands.broker import kafka_bus, kafka_config, present_topics, refuse_differences, wanted_topics
 from streams.commands.console import emit_json, run, say
+from streams.errors import CheckFailed
 from streams.settings import Settings
 from streams.worker.engine import every_shard
-from streams.worker.group import create_shards_topic
+from streams.worker.group import create_shards_topic, refuse_other_count, shards_partitions, shards_topic
 
 
 async def _create(settings: Settings) -> list[str]:
@@ -32,11 +33,16 @@ def run_create(settings: Settings, *, as_json: bool) -> int:
 def run_check(settings: Settings, *, as_json: bool) -> int:
     """Raises CheckFailed for the first topic that is missing or has another partition count; Unreachable without a broker."""
     wanted, present = wanted_topics(settings), run(present_topics(settings))
+    shards, count = run(shards_partitions(kafka_config(settings))), len(every_shard(settings))
     deployment = settings.engine.deployment
     if as_json:
         differences = {name: {"wanted": count, "found": present.get(name)} for name, count in wanted.items() if present.get(name) != count}
-        emit_json({"deployment": deployment, "topics": wanted, "differences": differences})
+        shared = {"topic": shards_topic(deployment), "wanted": count, "found": shards or None}
+        emit_json({"deployment": deployment, "topics": wanted, "differences": differences, "shards": shared})
     refuse_differences(settings, present)
+    if not shards:
+        raise CheckFailed(f"topic {shards_topic(deployment)} does not exist: run `backstop topics create`")
+    refuse_other_count(shards_topic(deployment), shards, count)
     if not as_json:
-        say(f"{deployment}: {len(wanted)} topics as they should be")
+        say(f"{deployment}: {len(wanted)} topics as they should be, and {shards_topic(deployment)} for {shards} task shards")
     return 0

@@ -103,6 +103,11 @@ class ShardHost:
         self._wanted: Collection[TaskSpec] = ()
         self.is_stopping = False
 
+    @property
+    def standbys(self) -> list[Standby]:
+        """Those that follow the shards of others now."""
+        return [seat.standby for seat in self._seats if seat.standby is not None]
+
     def is_wanted(self, spec: TaskSpec) -> bool:
         """Whether the shard is to run here."""
         return spec in self._wanted

@@ -71,6 +71,20 @@ class Quiescence:
         ]
 
 
+async def refuse_used(bus: Bus, specs: Sequence[TaskSpec]) -> None:
+    """Raises UsageProblem where an exchange has written already: what it wrote would be counted as taken, but never as written."""
+    partitions = sorted({partition for spec in specs for partition in spec.inputs() if partition.topic in EXCHANGE_STREAMS})
+    reader = await bus.reader(partitions)
+    try:
+        for partition in partitions:
+            if (await reader.bounds(partition))[1] > 0:
+                raise UsageProblem(
+                    f"{partition.topic}[{partition.partition}] has records already: this exchange needs a deployment of its own; name a new one"
+                )
+    finally:
+        await reader.close()
+
+
 class RemoteLockStep:
     """Drives a venue in lock-step with tasks that run in other processes, on any bus. The deployment must have no other exchange."""
 
@@ -100,7 +114,7 @@ class RemoteLockStep:
 
         Raises Unreachable naming who lags when it does not become quiet in time, UsageProblem when the exchange's streams are in use already.
         """
-        await self._refuse_used()
+        await refuse_used(self._bus, self._specs)
         writer = await self._bus.writer(venue_writer(self._specs[0].deployment))
         feed = await InstructionFeed.open(self._bus)
         journals = await self._bus.reader([spec.journal for spec in self._specs])
@@ -119,19 +133,6 @@ class RemoteLockStep:
             await journals.close()
             await feed.close()
             await writer.close()
-
-    async def _refuse_used(self) -> None:
-        """Records of another exchange would be counted as taken, but never as written."""
-        partitions = sorted({partition for spec in self._specs for partition in spec.inputs() if partition.topic in EXCHANGE_STREAMS})
-        reader = await self._bus.reader(partitions)
-        try:
-            for partition in partitions:
-                if (await reader.bounds(partition))[1] > 0:
-                    raise UsageProblem(
-                        f"{partition.topic}[{partition.partition}] has records already: lock-step needs a deployment of its own; name a new one"
-                    )
-        finally:
-            await reader.close()
 
     async def _wait(self, journals: Reader, feed: InstructionFeed) -> list[dict[str, Any]]:
         """Until it is quiet and every instruction announced has been read: a transaction need not become visible everywhere at once."""

@@ -1,4 +1,4 @@
-"""Whether the process lives (`/healthz`) and whether its shards are up to date (`/readyz`), over HTTP on the loopback interface.
+"""Whether the process lives (`/healthz`) and whether its shards are up to date (`/readyz`), over HTTP; on loopback unless told otherwise.
 
 Lives: the engine's loop has come round lately. Ready: a share is assigned, every owned shard has recovered, and none lags beyond the limit; a
 worker that is assigned nothing is ready, it is a spare. Not ready is 503 with the reasons, for people and load balancers alike.
@@ -86,8 +86,8 @@ class Health:
                 return 404, {"paths": ["/healthz", "/readyz"]}
 
 
-async def serve_health(health: Health, port: int) -> asyncio.Server:
-    """Answer on the loopback interface until the server is closed. Raises UsageProblem when the port cannot be opened."""
+async def serve_health(health: Health, port: int, *, bind: str = "127.0.0.1") -> asyncio.Server:
+    """Answer at this address until the server is closed. Raises UsageProblem when the port cannot be opened."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -107,6 +107,6 @@ async def serve_health(health: Health, port: int) -> asyncio.Server:
             writer.close()
 
     try:
-        return await asyncio.start_server(handle, "127.0.0.1", port, limit=REQUEST_BYTES)
+        return await asyncio.start_server(handle, bind, port, limit=REQUEST_BYTES)
     except OSError as error:
-        raise UsageProblem(f"--health-port: port {port} cannot be opened ({error.strerror}): choose another") from error
+        raise UsageProblem(f"--health-port: port {port} cannot be opened on {bind} ({error.strerror}): choose another") from error

@@ -1,8 +1,10 @@
 """Logs: one JSON object a line on stderr, ours and the libraries' alike. Account ids appear only at DEBUG; above it, as a hash."""
 
 import logging
+import math
 import sys
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
 from hashlib import blake2b
 from typing import Any, TextIO
 
@@ -11,6 +13,8 @@ import structlog
 Event = MutableMapping[str, Any]
 ACCOUNT_SUFFIX = "account"
 CHATTY = ("aiokafka", "faust", "mode")  # libraries whose INFO is our DEBUG
+REPEATING = ("aiokafka",)
+EVERY_S = 10.0
 
 
 def account_hash(account: int) -> str:
@@ -28,6 +32,32 @@ def hide_accounts(_: Any, method: str, event: Event) -> Event:
     for name in [key for key in event if key.endswith(ACCOUNT_SUFFIX) and isinstance(event[key], int)]:
         event[name + "_hash"] = account_hash(event.pop(name))
     return event
+
+
+class Thinned(logging.Filter):
+    """Lets one of the records that a library repeats pass, and from then on one in `EVERY_S`, which says how many were kept back.
+
+    While a broker is away aiokafka says the same every 20 ms. Records are the same when logger, level and unformatted message are.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[tuple[str, int, str], tuple[float, int]] = {}  # when it last passed, kept back since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it passes."""
+        if record.name.partition(".")[0] not in REPEATING:
+            return True
+        kind, now = (record.name, record.levelno, str(record.msg)), self._clock()
+        last, kept_back = self._said.get(kind, (-math.inf, 0))
+        if now - last < EVERY_S:
+            self._said[kind] = (last, kept_back + 1)
+            return False
+        self._said[kind] = (now, 0)
+        if kept_back:
+            record.msg, record.args = f"{record.getMessage()} (and {kept_back} more like it)", ()
+        return True
 
 
 def configure_logs(*, level: str = "INFO", stream: TextIO | None = None) -> None:
@@ -55,6 +85,7 @@ def configure_logs(*, level: str = "INFO", stream: TextIO | None = None) -> None
     )
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(Thinned())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -49,9 +49,11 @@ TABLE: tuple[Metric, ...] = (
     Metric("takeover_seconds", Kind.HISTOGRAM, "From the fencing of earlier owners to the first read.", SHARD, SECONDS),
     Metric("fences", Kind.COUNTER, "Times a newer owner, or a transaction time-out, fenced the shard here.", SHARD),
     Metric("standby_step", Kind.GAUGE, "Step that the standby of the shard has verified; -1 when it is of no use.", SHARD),
+    Metric("digest_mismatches", Kind.COUNTER, "Times a standby came to something else than the owner had journaled. Alert on any.", SHARD),
     Metric("event_age_seconds", Kind.GAUGE, "Wall clock less the event time the shard has reached.", SHARD),
     Metric("dead_letters", Kind.COUNTER, "Records that could not be applied, by reason.", ("reason",)),
     Metric("dead_letters_this_minute", Kind.GAUGE, "Dead letters of the event-minute under way; an alarm is raised above the limit.", SHARD),
+    Metric("mark_timestamp_seconds", Kind.GAUGE, "Event time of the newest mark of the instrument that was not frozen.", ("instrument",)),
     Metric("suspect_accounts", Kind.GAUGE, "Accounts that cannot be valued, as last published by the shard.", ("shard",)),
     Metric(
         "conservation_violations",
@@ -69,6 +71,12 @@ TABLE: tuple[Metric, ...] = (
     Metric("alarms", Kind.COUNTER, "Alarms raised by machines, by name.", ("task", "alarm")),
     Metric("undecodable_records", Kind.COUNTER, "Records that a view could not decode; counted, logged and passed over.", ("topic",)),
     Metric("notifications", Kind.COUNTER, "Notifications written.", ("severity",)),
+    Metric("sink_rows", Kind.COUNTER, "Rows inserted into ClickHouse.", ("topic",)),
+    Metric("sink_blocks", Kind.COUNTER, "Blocks inserted into ClickHouse.", ("topic",)),
+    Metric("sink_retries", Kind.COUNTER, "Times a block was sent again because ClickHouse did not answer or could not take it then.", ("topic",)),
+    Metric("sink_lag_records", Kind.GAUGE, "Readable offsets of the topic that are not in ClickHouse.", ("topic",)),
+    Metric("sink_lag_seconds", Kind.GAUGE, "Wall clock less the timestamp of the oldest record waiting for its insert; else 0.", ("topic",)),
+    Metric("sink_connected", Kind.GAUGE, "1 while ClickHouse takes what the sink sends, else 0."),
     Metric("build_info", Kind.GAUGE, "Constant 1; the version is a label.", ("version",)),
 )
 
@@ -78,6 +86,12 @@ class Labelled(Protocol):
 
     def labels(self, *values: str) -> Any:
         """The child of these label values."""
+
+    def remove(self, *values: str) -> None:
+        """Drop the child of these label values, if there is one."""
+
+    def clear(self) -> None:
+        """Drop all children."""
 
 
 class Metrics:
@@ -100,7 +114,8 @@ class Metrics:
                 return Histogram(name, metric.help, metric.labels, buckets=metric.buckets, registry=self.registry)
 
     def _child(self, name: str, labels: Mapping[str, object]) -> Any:
-        return self._metrics[name].labels(*(str(labels[label]) for label in self._labels[name]))
+        values = [str(labels[label]) for label in self._labels[name]]
+        return self._metrics[name].labels(*values) if values else self._metrics[name]
 
     def add(self, name: str, amount: float = 1, **labels: object) -> None:
         """Count up. Raises KeyError for a name or label that is not in the table."""
@@ -120,9 +135,16 @@ class Metrics:
         found = self.registry.get_sample_value(exposed, {key: str(value) for key, value in labels.items()})
         return 0.0 if found is None else found
 
-    def serve(self, port: int) -> None:
-        """Expose on the loopback interface in a thread of its own."""
-        start_http_server(port, addr="127.0.0.1", registry=self.registry)
+    def forget(self, name: str, **labels: object) -> None:
+        """Expose no longer what was said: one child, or all of them without labels. What nobody corrects any more must not go on standing there."""
+        if labels:
+            self._metrics[name].remove(*(str(labels[label]) for label in self._labels[name]))
+        else:
+            self._metrics[name].clear()
+
+    def serve(self, port: int, *, bind: str = "127.0.0.1") -> None:
+        """Expose at this address in a thread of its own. Raises OSError when the port cannot be opened."""
+        start_http_server(port, addr=bind, registry=self.registry)
 
 
 def count_outputs(metrics: Metrics, outputs: Outputs) -> None:

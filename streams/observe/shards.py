@@ -4,30 +4,43 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from streams.domain.batch import UNDECODABLE, Batch, Outputs
-from streams.domain.events import DeadLetterReason
+from streams.domain.events import AdlState, DeadLetterReason, Grade
 from streams.engine.machine import Machine
 from streams.engine.shard import StepStats
 from streams.engine.task import MachineFactory, TaskName, TaskSpec
 from streams.observe.dead_letters import DeadLetterLimit, dead_letters_of
 from streams.observe.logs import logger
-from streams.observe.metrics import Metrics, count_outputs
+from streams.observe.metrics import SHARD, TABLE, Kind, Metrics, count_outputs
+from streams.pools import PoolsMachine
 
 log = logger(__name__)
 
 DEAD_LETTERS_PER_MINUTE = 100  # of event time, by shard
 LIMIT_ALARM = "dead_letter_limit"
+MISMATCH_ALARM = "standby_differs"
+# What only the owner of a shard says, and nobody corrects once it has gone.
+OWNERS_GAUGES = tuple(metric.name for metric in TABLE if metric.kind is Kind.GAUGE and metric.labels == SHARD and metric.name != "shard_running")
+POOLS_GAUGES = ("insurance_fund_value", "pool_in_adl", "mark_timestamp_seconds")
 
 
 class ObservedMachine:
     """A machine that keeps what its last step said, so that it can be counted once the step is committed. Changes nothing else."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, *, watches_marks: bool = False) -> None:
         self._machine = machine
+        self._watches_marks = watches_marks
         self.said = Outputs()
         self.undecodable = 0
+        self.marked: dict[int, int] = {}  # instrument -> event time of its newest mark in the last step that was not frozen; microseconds
+
+    @property
+    def inner(self) -> Machine:
+        """The machine itself, to be looked at."""
+        return self._machine
 
     @property
     def version(self) -> int:
@@ -48,6 +61,8 @@ class ObservedMachine:
         """The machine's step."""
         self.said = self._machine.step(batch)
         self.undecodable = len(batch.rows[UNDECODABLE]) if UNDECODABLE in batch.rows else 0
+        if self._watches_marks:
+            self.marked = _marked(batch)
         return self.said
 
     def digest(self) -> bytes:
@@ -63,6 +78,14 @@ class ObservedMachine:
         self._machine.restore(tables)
 
 
+def _marked(batch: Batch) -> dict[int, int]:
+    if "marks" not in batch.rows:
+        return {}
+    columns = {name: np.asarray(batch.rows["marks"].columns[name]) for name in ("instrument", "event_time_us", "grade")}
+    usable = columns["grade"] != Grade.FROZEN
+    return dict(zip(columns["instrument"][usable].tolist(), columns["event_time_us"][usable].tolist(), strict=True))
+
+
 class ShardObserver:
     """Observer of all shards of a process. Steps run again in recovery are not counted: only committed ones are told."""
 
@@ -70,16 +93,53 @@ class ShardObserver:
         self._metrics = metrics
         self._limit = DeadLetterLimit(dead_letters_per_minute)
         self._machines: dict[tuple[str, int], ObservedMachine] = {}
+        for reason in DeadLetterReason:  # a counter that begins with its first event has no increase that anybody could see
+            metrics.add("dead_letters", 0, reason=reason.name)
 
     def watch(self, factory: MachineFactory) -> MachineFactory:
         """The same machines, observed."""
 
         def make(task: TaskName, shard: int, shard_count: int) -> Machine:
-            machine = ObservedMachine(factory(task, shard, shard_count))
+            # One task speaks of marks: every shard reads them, and two would be at different places.
+            machine = ObservedMachine(factory(task, shard, shard_count), watches_marks=task == "pools")
             self._machines[task, shard] = machine
             return machine
 
         return make
+
+    def on_known(self, spec: TaskSpec) -> None:
+        """A shard of the deployment that this process may come to run: it says so before it does."""
+        for name in ("fences", "digest_mismatches"):
+            self._metrics.add(name, 0, task=spec.task, shard=spec.shard)
+        self._metrics.set("shard_running", 0, task=spec.task, shard=spec.shard)
+
+    def on_started(self, spec: TaskSpec) -> None:
+        """The shard runs here, with the state that it was left in: of that, too, its gauges speak."""
+        self._metrics.set("shard_running", 1, task=spec.task, shard=spec.shard)
+        self._metrics.forget("standby_step", task=spec.task, shard=spec.shard)
+        machine = self._machines[spec.task, spec.shard].inner
+        if isinstance(machine, PoolsMachine):
+            for pool in machine.market.pools:
+                self._metrics.set("insurance_fund_value", machine.fund.books.value(pool), pool=pool)
+            for (pool, instrument), standing in machine.fund.states.table.items():
+                self._metrics.set("pool_in_adl", int(standing.state == AdlState.ADL), pool=pool, instrument=instrument)
+            for instrument, mark in machine.market.marks.items():
+                self._metrics.set("mark_timestamp_seconds", mark.time_us / 1e6, instrument=instrument)
+
+    def on_stopped(self, spec: TaskSpec) -> None:
+        """The shard does not run here any more: what it said is the next owner's to say."""
+        self._metrics.set("shard_running", 0, task=spec.task, shard=spec.shard)
+        for name in OWNERS_GAUGES:
+            self._metrics.forget(name, task=spec.task, shard=spec.shard)
+        if spec.task == "pools":
+            for name in POOLS_GAUGES:
+                self._metrics.forget(name)
+        else:
+            self._metrics.forget("suspect_accounts", shard=spec.shard)
+
+    def on_standby(self, spec: TaskSpec, step: int | None) -> None:
+        """Where the standby of the shard stands; None when it is of no use."""
+        self._metrics.set("standby_step", -1 if step is None else step, task=spec.task, shard=spec.shard)
 
     def on_step(self, stats: StepStats) -> None:
         """Count a committed step and what it said."""
@@ -93,6 +153,8 @@ class ShardObserver:
         if stats.event_time_us:
             metrics.set("event_age_seconds", time.time() - stats.event_time_us / 1e6, **shard)
         machine = self._machines[stats.task, stats.shard]
+        for instrument, time_us in machine.marked.items():
+            metrics.set("mark_timestamp_seconds", time_us / 1e6, instrument=instrument)
         count_outputs(metrics, machine.said)
         if machine.undecodable:
             metrics.add("dead_letters", machine.undecodable, reason=DeadLetterReason.UNDECODABLE.name)
@@ -111,4 +173,6 @@ class ShardObserver:
         self._metrics.add("alarms", task=spec.task, alarm=name)
         if name.startswith("conservation"):
             self._metrics.add("conservation_violations", asset=facts.get("asset", ""))
+        elif name == MISMATCH_ALARM:
+            self._metrics.add("digest_mismatches", task=spec.task, shard=spec.shard)
         log.warning("alarm_raised", **{**facts, "alarm": name, "task": spec.task, "shard": spec.shard})

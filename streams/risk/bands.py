@@ -77,11 +77,18 @@ def _budget(equity: int, maintenance: int, alpha_ppm: int, count: int, tiers: in
 @kernel
 def reband(tables: Tables, group: int) -> int:
     """Set the bands of a group at the current marks; its state class there. A band no mark is within means: look at every mark."""
-    g, p, ins = tables.groups.rows, tables.positions.rows, tables.instruments.rows
+    g = tables.groups.rows
     if g["watched"][group] == 0:
         _set_all(tables, group, NEVER_LOW, NEVER_HIGH)
         return int(g["state"][group])
     equity, maintenance, count, priced = evaluate(tables, group)
+    return _band(tables, group, equity, maintenance, count, priced)
+
+
+@kernel
+def _band(tables: Tables, group: int, equity: int, maintenance: int, count: int, priced: bool) -> int:
+    """`reband` of a watched group that has just been evaluated."""
+    g, p, ins = tables.groups.rows, tables.positions.rows, tables.instruments.rows
     least, warning, tiers = _warning_ratios(tables, group)
     state = classify(equity, maintenance, warning)
     if not priced or g["in_episode"][group] != 0 or state != g["state"][group] or least != warning:
@@ -127,8 +134,8 @@ def _look(tables: Tables, row: int, warning_ppm: int, crossed: NDArray[np.int64]
     group = tables.positions.rows["group"][row]
     if g["watched"][group] == 0 or g["listed"][group] != 0:
         return count
-    equity, maintenance, _, priced = evaluate(tables, group)
-    reband(tables, group)
+    equity, maintenance, positions, priced = evaluate(tables, group)
+    _band(tables, group, equity, maintenance, positions, priced)
     if not priced:
         return count
     state = classify(equity, maintenance, warning_ppm)

@@ -18,11 +18,13 @@ PLACES: Final = {"account-updates": 2, "fills": 3, "instruction-results": 4, "co
 _SEQUENCES: Final = {"account-updates": "update_seq", "fills": "fill_seq"}
 _CARRIES: Final = {CorrectionKind.FILL: ("fill", "fills"), CorrectionKind.UPDATE: ("update", "account-updates")}
 Place = tuple[int, int, int, int]  # account, code of the stream, partition, offset
+LETTERS_MAX: Final = 100  # of one account that are kept one by one: a producer gone wrong must not make the state grow for ever
+MORE: Final = (0, -1, -1)  # in the place of a place: the others, which only a SNAPSHOT of the account closes
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A record that was not applied. `is_counted` (0 or 1): its sequence number was taken before it was refused."""
+    """A record that was not applied. `is_counted` (0 or 1): its sequence number was taken before it was refused; at MORE: how many more there are."""
 
     reason: int
     is_counted: int
@@ -38,9 +40,15 @@ class Corrections:
 
     def note(self, place: Place, reason: int, *, is_counted: bool = False) -> None:
         """A record of an account was not applied."""
+        account = place[0]
+        counted = int(is_counted)
+        if place not in self.letters and self._open.get(account, 0) >= LETTERS_MAX:
+            place = (account, *MORE)
+            more = self.letters.get(place)
+            counted = 1 if more is None else more.is_counted + 1
         if place not in self.letters:
-            self._open[place[0]] = self._open.get(place[0], 0) + 1
-        self.letters[place] = Letter(reason, int(is_counted))
+            self._open[account] = self._open.get(account, 0) + 1
+        self.letters[place] = Letter(reason, counted)
 
     def forget(self, account: int) -> None:
         """A SNAPSHOT has replaced the account: nothing of it is missing any more."""

@@ -31,7 +31,7 @@ from streams.risk.table import EMPTY, touch
 from streams.risk.totals import emit_totals
 from streams.risk.updates import Updates
 
-VERSION: Final = 1
+VERSION: Final = 2
 _EXCHANGE: Final = ("fills", "account-updates", "instruction-results")  # these and marks: what is read of them stands in shard-totals
 _FILL_COLUMNS: Final = FillColumns._fields[:-1]
 FrozenRow = dict[str, int | None]

@@ -14,12 +14,16 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, Error, OperationalError
 
 from streams.errors import ConfigurationProblem, Unreachable, UsageProblem
+from streams.settings import ClickHouseSettings
 from streams.sinks.bounds import BoundsFile
 from streams.sinks.tables import DATABASE
 
 # Reads see every record once, merged or not. A row's month is a function of the row, so months need no merging with each other.
 READ_SETTINGS: dict[str, Any] = {"final": 1, "do_not_merge_across_partitions_select_final": 1, "readonly": 1}
 CONNECT_TIMEOUT_S = 5
+ANSWER_TIMEOUT_S = 60  # of one insert or query; an insert that takes longer is sent again under the same token
+# ClickHouse's error codes of what ends by itself: time-outs, too much at once, no memory, disk, parts or keeper for now, a body or answer cut short.
+PASSING_CODES = frozenset({33, 159, 202, 203, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 999})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def open_server(
             password=password,
             secure=secure,
             connect_timeout=CONNECT_TIMEOUT_S,
+            send_receive_timeout=ANSWER_TIMEOUT_S,
             autogenerate_session_id=False,  # a session would forbid two calls at a time
         )
     except DatabaseError as problem:
@@ -80,6 +85,21 @@ def open_server(
             raise Unreachable(f"ClickHouse at {host}:{port} does not answer: {first_line(problem)}. Start it, or correct its address") from problem
         raise ConfigurationProblem(f"ClickHouse at {host}:{port} refuses us: {first_line(problem)}. Correct user, password or rights") from problem
     return _made_read_only(client, database) if read_only else client
+
+
+def server_client(server: ClickHouseSettings, *, read_only: bool = False) -> Client:
+    """A client of the server that the settings name; errors as of `open_server`. Raises ConfigurationProblem when they name none."""
+    if server.host is None:
+        raise ConfigurationProblem("BACKSTOP_CLICKHOUSE__HOST is not set: name the ClickHouse server")
+    return open_server(
+        host=server.host,
+        port=server.port,
+        username=server.username,
+        password=server.secret or "",
+        secure=server.secure,
+        read_only=read_only,
+        database=server.database,
+    )
 
 
 def _made_read_only(client: Client, database: str) -> Client:
@@ -132,6 +152,12 @@ def first_line(problem: Exception) -> str:
 def lost(problem: Exception) -> bool:
     """Whether the server did not answer at all, so that its answer has no code."""
     return isinstance(problem, OperationalError) and problem.code is None
+
+
+def passes(problem: Exception) -> bool:
+    """Whether the same request may succeed later: no answer at all, one that says so, or a proxy's word for a server that is away."""
+    is_proxy = isinstance(problem, DatabaseError) and problem.code is None and "HTTP status 5" in str(problem)
+    return is_proxy or lost(problem) or (isinstance(problem, DatabaseError) and problem.code in PASSING_CODES)
 
 
 def unreachable(problem: Exception) -> Unreachable:

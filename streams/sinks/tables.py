@@ -2,6 +2,7 @@
 
 Whatever is summed (settlement units, lots) is Decimal(38, 0) in the stream's own units, because sum(Int64) wraps silently; times are DateTime64(6);
 enums keep their symbols; records inside records are Array(Tuple), an optional one as none or one row. Column comments are the schema's docs.
+Rows stay as long as their stream's retention, counted from when they were inserted: a day of last year that is loaded now stays as long as today.
 """
 
 import re
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
-from streams.topics import STREAMS
+from streams.topics import FOREVER_MS, STREAMS
 from streams.wire.schemas import Field, schema
 from streams.wire.schemas import Kind as Avro
 
@@ -81,6 +82,12 @@ class Table:
     name: str
     columns: tuple[Column, ...]
     order_by: tuple[str, ...]
+    kept_ms: int
+
+    @property
+    def ttl(self) -> str:
+        """When a row may go; empty: never."""
+        return "" if self.kept_ms == FOREVER_MS else f"TTL toDateTime(ingested_at) + toIntervalSecond({self.kept_ms // 1000})"
 
     def create_sql(self, database: str) -> str:
         """Its CREATE TABLE IF NOT EXISTS. One row per record: duplicates of a coordinate merge, and reads with FINAL never see them."""
@@ -97,6 +104,7 @@ class Table:
             + "\n)\nENGINE = ReplacingMergeTree\n"
             + f"PARTITION BY toYYYYMM({EVENT_TIME})\n"
             + f"ORDER BY ({', '.join(self.order_by)})\n"
+            + (f"{self.ttl}\n" if self.ttl else "")
             # A block that the bounds file calls inserted must survive a power cut as well as the bounds file does.
             + f"SETTINGS non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}, fsync_after_insert = 1, fsync_part_directory = 1"
         )
@@ -110,7 +118,7 @@ def table(stream: str) -> Table:
     key = "source_topic" if declared.key == "source" else declared.key
     may_lead = any(column.name == key and not column.nullable for column in columns)
     order_by = (*((key,) if may_lead else ()), EVENT_TIME, "src_partition", "src_offset")
-    return Table(stream, declared.table, columns, order_by)
+    return Table(stream, declared.table, columns, order_by, declared.retention_ms)
 
 
 def _column(field: Field) -> Column:

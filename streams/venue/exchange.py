@@ -54,6 +54,11 @@ class Exchange:
         self._pending: list[tuple[tuple[int, ...], dict[str, Any]]] = []
         self._seen: set[int] = set()
 
+    @property
+    def pending(self) -> int:
+        """Instructions that wait for their answer: the next records are the answer to one of them."""
+        return len(self._pending)
+
     def accept(self, instructions: Sequence[Instruction]) -> None:
         """Take instructions. One seen before is dropped: an instruction is executed at most once."""
         for given in instructions:

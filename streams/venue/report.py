@@ -3,17 +3,19 @@
 Pure: facts in, lines of plain text out. For `oct-10-2025` the recorded outcomes of that day stand beside those of the run; they were never input.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from streams.domain.events import AdlState, FillKind, FlowCause, GroupState, LedgerAccount
 from streams.domain.money import PPM
-from streams.venue.scenarios.oct10 import recorded
+from streams.venue.scenarios.oct10 import Recorded, recorded
 from streams.venue.scenarios.scenario import UNITS_PER_USD
 
 Row = Mapping[str, Any]
 SHOWN = 6  # rows of a list at most
+OCT_10 = "oct-10-2025"  # the scenario whose recorded outcomes stand beside it
 FORCED = (FillKind.LIQUIDATION, FillKind.TAKEOVER, FillKind.UNWIND, FillKind.ADL)
 
 
@@ -24,6 +26,19 @@ class Forced:
     fills: int = 0
     lots: int = 0
     quote: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """One coin of the recorded day beside the run: waves, their budget in settlement units, executions. Shares are of all coins."""
+
+    symbol: str
+    day: Recorded
+    day_share_ppm: int
+    waves: int
+    gave_up: int
+    share_ppm: int
+    executions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,11 @@ class Facts:
     units: int = UNITS_PER_USD
 
 
+def units_of(scenario: str) -> int:
+    """Settlement units that are shown as one; the walked examples count in single units."""
+    return 1 if scenario.startswith("example") else UNITS_PER_USD
+
+
 def count_forced(fills: Iterable[Row]) -> dict[tuple[int, int], Forced]:
     """Forced fills by kind and instrument, from the records of both sides: a trade is counted once, at the side that sold."""
     counted: dict[tuple[int, int], Forced] = {}
@@ -64,7 +84,7 @@ def count_forced(fills: Iterable[Row]) -> dict[tuple[int, int], Forced]:
 def lines(facts: Facts) -> list[str]:
     """The whole report."""
     parts = [_head(facts), _hit(facts), _forced(facts), _fund(facts), _waves(facts)]
-    if facts.scenario == "oct-10-2025":
+    if facts.scenario == OCT_10:
         parts.append(_beside_recorded(facts))
     parts.append(_checks(facts))
     return [line for part in parts if part for line in (*part, "")][:-1]
@@ -146,35 +166,45 @@ def _waves(facts: Facts) -> list[str]:
         return []
     taken, residual = sum(w["lots_taken"] for w in facts.waves), sum(w["residual_lots"] for w in facts.waves)
     budget = money(sum(w["needed_budget"] for w in facts.waves), facts.units)
-    told = [f"Waves: {len(facts.waves):,}; {taken:,} lots taken, {residual:,} without counterparty; the winners gave up {budget}"]
+    told = [f"Waves: {len(facts.waves):,}; {taken:,} lots taken, {residual:,} without counterparty; budget {budget}"]
     for wave in sorted(facts.waves, key=lambda w: (-w["needed_budget"], w["wave_id"]))[:SHOWN]:
         symbol = facts.symbols.get(wave["instrument"], str(wave["instrument"]))
         told.append(
             f"  {symbol:<10}{wave['lots_taken']:>14,} of {wave['lots_needed']:,} lots from {wave['candidates_total']:,} candidates, "
-            f"gave up {money(wave['needed_budget'], facts.units)}, largest haircut {_percent(wave['largest_haircut_ppm'], PPM)} of a profit"
+            f"budget {money(wave['needed_budget'], facts.units)}, largest haircut {_percent(wave['largest_haircut_ppm'], PPM)} of a profit"
         )
     return told
 
 
-def _beside_recorded(facts: Facts) -> list[str]:
-    """Per coin: the data's clusters and budget beside the run's waves and needed budget. Sizes differ by design: accounts and depth are synthetic."""
-    numbers = {symbol: number for number, symbol in facts.symbols.items()}
-    budgets = {number: sum(w["needed_budget"] for w in facts.waves if w["instrument"] == number) for number in facts.symbols}
+def beside(symbols: Mapping[int, str], waves: Iterable[Row], executions: Iterable[Row]) -> list[Beside]:
+    """The coins of the recorded day, largest budget first, beside the run. Sizes differ by design: accounts and depth are synthetic."""
+    numbers = {symbol: number for number, symbol in symbols.items()}
+    rounds, hits, budgets = Counter[int](), Counter(row["instrument"] for row in executions), dict.fromkeys(symbols, 0)
+    for wave in waves:
+        rounds[wave["instrument"]] += 1
+        budgets[wave["instrument"]] = budgets.get(wave["instrument"], 0) + wave["needed_budget"]
     all_recorded, all_ours = sum(day.budget_usd for day in recorded().values()), sum(budgets.values())
-    ours = f"{'waves':>7}{'gave up USD':>16}{'share':>8}{'executions':>12}"
+    told = []
+    for symbol, day in recorded().items():
+        number = numbers.get(symbol, 0)
+        ours = budgets.get(number, 0)
+        share_ppm = ours * PPM // all_ours if all_ours else 0
+        told.append(Beside(symbol, day, day.budget_usd * PPM // all_recorded, rounds[number], ours, share_ppm, hits[number]))
+    return told
+
+
+def _beside_recorded(facts: Facts) -> list[str]:
+    ours = f"{'waves':>7}{'budget USD':>16}{'share':>8}{'executions':>12}"
     told = [
         "Beside the recorded day (outcomes of 10 October 2025, 20 coins; accounts, prices and depth of the run are synthetic, compare shapes only)",
         f"  {'':<10}{'recorded clusters':>18}{'budget USD':>16}{'share':>8}{'deficit USD':>14}{'residual USD':>14} |{ours}",
     ]
-    for symbol, day in recorded().items():
-        number = numbers.get(symbol, 0)
-        waves = sum(1 for w in facts.waves if w["instrument"] == number)
-        executions = sum(1 for row in facts.executions if row["instrument"] == number)
-        budget = budgets.get(number, 0)
+    for coin in beside(facts.symbols, facts.waves, facts.executions):
+        day = coin.day
         told.append(
-            f"  {symbol:<10}{day.clusters:>18,}{day.budget_usd:>16,}{_percent(day.budget_usd, all_recorded):>8}"
+            f"  {coin.symbol:<10}{day.clusters:>18,}{day.budget_usd:>16,}{_percent(coin.day_share_ppm, PPM):>8}"
             f"{day.deficit_usd:>14,}{day.residual_usd:>14,} |"
-            f"{waves:>7,}{money(budget, facts.units):>16}{_percent(budget, all_ours):>8}{executions:>12,}"
+            f"{coin.waves:>7,}{money(coin.gave_up, facts.units):>16}{_percent(coin.share_ppm, PPM):>8}{coin.executions:>12,}"
         )
     return told
 

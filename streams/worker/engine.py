@@ -75,6 +75,8 @@ class EngineService:
         self._health = health
         self._open_bus = open_bus
         self._observer = ShardObserver(metrics, dead_letters_per_minute=settings.engine.dead_letters_per_minute)
+        for spec in every_shard(settings):
+            self._observer.on_known(spec)
         self._factory = self._observer.watch(factory)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -123,7 +125,7 @@ class EngineService:
         # The pause only spreads attempts: no decision depends on it.
         pause = doubling(self._settings.engine.fence_pause_ms / 1000, random.random)
         shards.host = ShardHost(ownership, every, shards.run, pause=pause, make_standby=shards.standby if self._options.standby else None)
-        beating = asyncio.create_task(self._beat(group))
+        beating = asyncio.create_task(self._beat(group, shards.host))
         try:
             if group is not None:
                 await group.join()
@@ -153,8 +155,10 @@ class EngineService:
         if not running.cancelled():
             running.result()
 
-    async def _beat(self, group: GroupOwnership | None) -> None:
+    async def _beat(self, group: GroupOwnership | None, host: ShardHost) -> None:
         while True:
+            for standby in host.standbys:
+                self._observer.on_standby(standby.spec, standby.step)
             self._health.beat(is_assigned=group is None or group.has_joined)
             await asyncio.sleep(BEAT_EVERY_S)
 
@@ -200,7 +204,7 @@ class _Shards:
         try:
             if not await self._started(runner, stop):
                 return
-            self._metrics.set("shard_running", 1, **labels)
+            self._observer.on_started(spec)
             surveying = asyncio.create_task(self._survey_for_ever(runner))
             try:
                 await runner.run(stop, leaves_snapshot=lambda: self.host.is_stopping)
@@ -211,7 +215,7 @@ class _Shards:
             self._metrics.add("fences", **labels)
             raise
         finally:
-            self._metrics.set("shard_running", 0, **labels)
+            self._observer.on_stopped(spec)
             left = "stopping" if self.host.is_stopping else "fenced"
             self._health.tell(spec.name, left if self.host.is_wanted(spec) else None)
             await runner.stop()

@@ -48,6 +48,24 @@ async def create_shards_topic(config: KafkaConfig, count: int) -> None:
         raise _unreachable(config, error) from error
     finally:
         await admin.close()
+    refuse_other_count(topic, found, count)
+
+
+async def shards_partitions(config: KafkaConfig) -> int:
+    """How many partitions it has, 0 where it is missing. Raises Unreachable without a broker."""
+    admin = AIOKafkaAdminClient(**config.connection(), retry_backoff_ms=20)
+    try:
+        async with asyncio.timeout(VISIBLE_SECONDS):
+            await admin.start()
+            return await _partitions(admin, shards_topic(config.deployment))
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise _unreachable(config, error) from error
+    finally:
+        await admin.close()
+
+
+def refuse_other_count(topic: str, found: int, count: int) -> None:
+    """Raises CheckFailed where the topic of the shards has another partition count than there are shards."""
     if found != count:
         raise CheckFailed(f"topic {topic} has {found} partitions instead of {count}: the shards of a deployment never change; use its own settings")
 
@@ -110,9 +128,15 @@ class GroupOwnership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc] 
 
     async def join(self) -> None:
         """Ask for a share; the first answer comes later. Raises Unreachable without a broker."""
-        await create_shards_topic(self._config, len(self._specs))
         topic = shards_topic(self._config.deployment)
-        self._consumer = aiokafka.AIOKafkaConsumer(
+        self._consumer = await self._connect(KeepingAssignor(topic, len(self._specs)))
+        self._consumer.subscribe([topic], listener=self)
+        self._polling = asyncio.create_task(self._poll())
+
+    async def _connect(self, assignor: KeepingAssignor) -> Any:
+        """A started consumer of the group, which has subscribed to nothing yet."""
+        await create_shards_topic(self._config, len(self._specs))
+        consumer = aiokafka.AIOKafkaConsumer(
             **self._config.connection(),
             group_id=f"{self._config.deployment}-workers",
             enable_auto_commit=False,
@@ -120,15 +144,15 @@ class GroupOwnership(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc] 
             session_timeout_ms=self._session_timeout_ms,
             heartbeat_interval_ms=max(50, self._session_timeout_ms // 5),
             rebalance_timeout_ms=self._session_timeout_ms,
-            partition_assignment_strategy=(KeepingAssignor(topic, len(self._specs)),),
+            partition_assignment_strategy=(assignor,),
             retry_backoff_ms=50,
         )
+        self._consumer = consumer  # what began to start must be ended, too
         try:
-            await self._consumer.start()
+            await consumer.start()
         except KafkaError as error:
             raise _unreachable(self._config, error) from error
-        self._consumer.subscribe([topic], listener=self)
-        self._polling = asyncio.create_task(self._poll())
+        return consumer
 
     async def leave(self) -> None:
         """Give the share back at once, instead of when the session times out."""

@@ -8,15 +8,19 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from streams.commands.broker import kafka_bus, require_topics
 from streams.engine.task import TaskSpec
-from streams.errors import ConfigurationProblem, UsageProblem
+from streams.errors import CheckFailed, ConfigurationProblem, UsageProblem
 from streams.observe.health import Health, serve_health
 from streams.observe.logs import configure_logs, logger
 from streams.observe.metrics import Metrics
 from streams.settings import PREFIX, Settings
 from streams.worker.engine import EngineOptions, EngineService, every_shard
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 log = logger(__name__)
 
@@ -64,25 +68,44 @@ async def _run_views(settings: Settings, metrics: Metrics, stop: asyncio.Event) 
     log.info("views_stopped")
 
 
-async def _run_sink(settings: Settings, stop: asyncio.Event) -> None:
-    """Load everything into the ClickHouse server. The bounds of its blocks are kept beside the snapshots: one sink a deployment."""
-    from streams.sinks.bounds import BoundsFile  # noqa: PLC0415 - ClickHouse's client is loaded only where it runs
+async def _run_sink(settings: Settings, metrics: Metrics, health: Health, stop: asyncio.Event, *, is_alone: bool) -> None:
+    """Load everything into the ClickHouse server. The bounds of its blocks are kept beside the snapshots: one sink a deployment.
+
+    A sink that `is_alone` wants its server at the start, and ends when rows are refused. Beside an engine it waits for its server, and is left
+    out once rows are refused, with an alarm: no shard may fall for it.
+    """
+    from streams.observe.sink import SinkObserver  # noqa: PLC0415 - ClickHouse's client is loaded only where it runs
+    from streams.sinks.bounds import BoundsFile  # noqa: PLC0415
     from streams.sinks.clickhouse import ClickHouseSink  # noqa: PLC0415
-    from streams.sinks.connection import open_server  # noqa: PLC0415
+    from streams.sinks.connection import server_client  # noqa: PLC0415
+    from streams.sinks.pipeline import SinkPipeline, outlast  # noqa: PLC0415
 
     server = settings.clickhouse
     if server.host is None:
         raise ConfigurationProblem(f"{PREFIX}CLICKHOUSE__HOST is not set: the sink needs a ClickHouse server")
-    client = await asyncio.to_thread(
-        open_server, host=server.host, port=server.port, username=server.username, password=server.secret or "", secure=server.secure
-    )
+    observer = SinkObserver(metrics, health)
+
+    def opened() -> "tuple[Client, ClickHouseSink]":
+        client = server_client(server)
+        sink = ClickHouseSink(client, BoundsFile(settings.engine.data_dir / "clickhouse" / "bounds.json"), database=server.database)
+        sink.create_tables()
+        return client, sink
+
+    found = await asyncio.to_thread(opened) if is_alone else await outlast(opened, stop, observer)
+    if found is None:
+        return
+    client, sink = found
+    observer.on_connected()
     bus = kafka_bus(settings)
     try:
-        sink = ClickHouseSink(client, BoundsFile(settings.engine.data_dir / "clickhouse" / "bounds.json"), database=server.database)
-        await asyncio.to_thread(sink.create_tables)
         reader = await sink.open(bus)
         log.info("sink_started", database=server.database)
-        await sink.run(reader, stop)
+        await SinkPipeline(sink, reader, observer).run(stop)
+    except CheckFailed as problem:
+        if is_alone:
+            raise
+        observer.on_refused(problem)
+        await stop.wait()
     finally:
         await bus.close()
         await asyncio.to_thread(client.close)
@@ -90,7 +113,7 @@ async def _run_sink(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _work(settings: Settings, parts: list[Callable[[asyncio.Event], Awaitable[None]]], health: Health, health_port: int) -> None:
-    server = await serve_health(health, health_port) if health_port else None
+    server = await serve_health(health, health_port, bind=settings.observe.bind) if health_port else None
     try:
         await require_topics(settings)
         await _run_parts(parts)
@@ -137,12 +160,14 @@ def run_worker(settings: Settings, options: WorkerOptions) -> int:
     if roles in ("views", "all"):
         parts.append(lambda stop: _run_views(settings, metrics, stop))
     if roles == "sink" or (roles == "all" and settings.clickhouse.host is not None):
-        parts.append(lambda stop: _run_sink(settings, stop))
+        parts.append(lambda stop: _run_sink(settings, metrics, health, stop, is_alone=roles == "sink"))
     configure_logs(level=options.log_level)
     if options.metrics_port:
         try:
-            metrics.serve(options.metrics_port)
+            metrics.serve(options.metrics_port, bind=settings.observe.bind)
         except OSError as error:
-            raise UsageProblem(f"--metrics-port: port {options.metrics_port} cannot be opened ({error.strerror}): choose another") from error
+            raise UsageProblem(
+                f"--metrics-port: port {options.metrics_port} cannot be opened on {settings.observe.bind} ({error.strerror}): choose another"
+            ) from error
     asyncio.run(_work(settings, parts, health, options.health_port))
     return 0

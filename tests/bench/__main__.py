@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import bench_engine, bench_mark, bench_ranking
+from tests.bench import bench_engine, bench_mark, bench_memory, bench_ranking
 
 
 def demo() -> str:
@@ -31,7 +31,7 @@ def main() -> None:
     """Print everything."""
     sys.stdout.write(f"load before: {os.getloadavg()[0]:.2f}\n")
     sys.stdout.write(demo() + "\n")
-    for part in (bench_mark, bench_ranking, bench_engine):
+    for part in (bench_mark, bench_ranking, bench_engine, bench_memory):
         sys.stdout.flush()
         part.main()
 

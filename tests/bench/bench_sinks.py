@@ -17,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from clickhouse_connect.driver.client import Client
 
 from streams.bus.contract import Chunk, NewRecord
 from streams.bus.memory import MemoryBus
+from streams.dashboards.alerts import ALERTS
+from streams.dashboards.model import Sql
 from streams.sinks.bounds import BoundsFile
 from streams.sinks.clickhouse import ClickHouseSink
 from streams.sinks.connection import open_embedded
@@ -99,7 +102,8 @@ async def log_of(chunks: list[Chunk]) -> MemoryBus:
 def fresh_sink(client: Client, directory: Path, database: str) -> ClickHouseSink:
     """A sink into an empty database."""
     client.command(f"DROP DATABASE IF EXISTS {database} SYNC")
-    sink = ClickHouseSink(client, BoundsFile(directory / f"{database}.json"), database=database)
+    (bounds := directory / f"{database}.json").unlink(missing_ok=True)
+    sink = ClickHouseSink(client, BoundsFile(bounds), database=database)
     sink.create_tables()
     return sink
 
@@ -161,8 +165,9 @@ async def _probe(prober: Client, produced: list[list[float]], seen: list[list[fl
 FILLS = f"""INSERT INTO {DATABASE}.fills
 (src_partition, src_offset, event_time, account, account_seq, trade_id, leg, counter_account, instrument, position_side, margin_mode, lots, quote,
  margin_moved, price_ticks, kind, instruction_id)
-SELECT number % {PARTITIONS}, 100000000 + intDiv(number, {PARTITIONS}), 
-  fromUnixTimestamp64Micro({DAY_START_US} + intDiv(number * {DAY_US}, {{total}})), 1000000 + cityHash64(number) % 50000, intDiv(number, 50000), 1000000000 + intDiv(number, 2), 0, 1000000 + cityHash64(number, 1) % 50000,
+SELECT number % {PARTITIONS}, 100000000 + intDiv(number, {PARTITIONS}),
+  fromUnixTimestamp64Micro({DAY_START_US} + intDiv(number * {DAY_US}, {{total}})), 1000000 + cityHash64(number) % 50000, intDiv(number, 50000),
+  1000000000 + intDiv(number, 2), 0, 1000000 + cityHash64(number, 1) % 50000,
   1 + cityHash64(number, 2) % 20, 'ONE_WAY', 'CROSS', toInt64(cityHash64(number, 3) % 200) - 100 AS signed, signed * 1000000, 0,
   90000 + cityHash64(number, 4) % 2000, if(number % {FORCED_EVERY} = 0, 'LIQUIDATION', 'TRADE'),
   if(number % {FORCED_EVERY} = 0, toNullable(-1 - toInt64(number)), NULL)
@@ -214,10 +219,17 @@ def statements(client: Client) -> Iterator[tuple[str, str]]:
                 yield f"{name}: {panel['title']}" + (f" ({number + 1})" if len(targets) > 1 else ""), filled_in(target["rawSql"], chosen)
 
 
+def alerts() -> Iterator[tuple[str, str]]:
+    """The queries of the alert rules that ask ClickHouse."""
+    for alert in ALERTS:
+        if isinstance(alert.query, Sql):
+            yield f"alert: {alert.title}", dedent(alert.query.text)
+
+
 def measure_queries(client: Client) -> list[Timed]:
     """Every query over the quarter of an hour of the crash and over six hours around it, slowest first."""
     timed = []
-    for name, sql in statements(client):
+    for name, sql in (*statements(client), *alerts()):
         for window, view in (("15 minutes", CRASH), ("6 hours", SIX_HOURS)):
             statement, took, rows = expanded(sql, view), [], 0
             for repeat in range(REPEATS + 1):
@@ -284,9 +296,9 @@ def page(figures: Figures, took_s: float) -> str:
         "",
         "## Dashboard queries",
         "",
-        f"Every panel and variable of every board, as the data source sends it, on {figures.fills:,} fills of one day (one in {FORCED_EVERY:,}",
-        "forced, with its instruction), a mark a second for 20 instruments, and a demo of 10 October 2025 among them. Two time ranges: the quarter of",
-        f"an hour of the crash, and six hours around it. Median of {REPEATS} after one run that warms. The 25 slowest:",
+        f"Every panel, variable and alert rule, as the data source sends it, on {figures.fills:,} fills of one day (one in {FORCED_EVERY:,} forced,",
+        "with its instruction), a mark a second for 20 instruments, and a demo of 10 October 2025 among them. Two time ranges: the quarter of an",
+        f"hour of the crash, and six hours around it. Median of {REPEATS} after one run that warms. The 25 slowest:",
         "",
         "| query | time range | ms | rows |",
         "| --- | --- | ---: | ---: |",

@@ -139,4 +139,5 @@ def test_topics_are_created_checked_and_never_changed(settings: Settings, monkey
     assert main(["topics", "create", "--shards", "3"]) == 1
     out, err = capfd.readouterr()
     assert f"{len(STREAMS)} topics as they should be" in out
+    assert f"{settings.engine.deployment}-shards for {settings.engine.shards + 1} task shards" in out
     assert "has 4 partitions instead of 5" in err

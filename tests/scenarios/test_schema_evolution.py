@@ -43,11 +43,7 @@ class Shard:
         for record in records:
             end = self.ends.get(record.topic, 0)
             chunk = chunks.setdefault(record.topic, Chunk(record.topic, 0, end, end))
-            chunk.offsets.append(end)
-            chunk.timestamps_ms.append(record.timestamp_ms)
-            chunk.keys.append(record.key)
-            chunk.values.append(record.value)
-            chunk.headers.append(())
+            chunk.append(end, record)
             self.ends[record.topic] = chunk.stop = end + 1
         step = self.task.step(list(chunks.values()))
         assert step is not None

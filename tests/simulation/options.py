@@ -49,6 +49,7 @@ class Options:
     uneven_percent: int
     sink: bool
     standbys: bool
+    workers: int  # that share all shards by a consumer group; 0: one for each shard, and nothing says who runs what
     faults: tuple[Fault, ...]
 
     @property
@@ -91,6 +92,7 @@ def draw(seed: int) -> Options:
         uneven_percent=random.choice((0, 20, 50, 80)),
         sink=sink,
         standbys=not halts and Random(f"standbys {seed}").random() < 0.3,
+        workers=0 if halts else Random(f"workers {seed}").choice((0, 0, 0, 0, 0, 2, 3)),
         faults=faults,
     )
 

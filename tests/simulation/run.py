@@ -23,6 +23,8 @@ class Verdict:
     origins: tuple[tuple[str, int], ...]  # how often an owner's state came from where
     instructions: int
     virtual_s: float
+    rebalances: int = 0  # of the group, where workers share
+    fences: int = 0  # that a worker survived, where workers share
 
     @property
     def takeovers(self) -> int:
@@ -48,6 +50,8 @@ def run(options: Options) -> Verdict:
             origins=tuple(sorted(world.origins.items())),
             instructions=len(world.trader.instructions),
             virtual_s=world.loop.time(),
+            rebalances=world.crew.group.rebalances if world.crew is not None else 0,
+            fences=world.fences,
         )
 
 

@@ -30,7 +30,7 @@ class FakeClickHouse:
         self._inserts = 0
 
     def command(self, sql: str) -> None:
-        """Tables need no making."""
+        """Nothing needs one."""
 
     def query(self, sql: str, parameters: Any = None) -> Any:
         """The database's UUID."""
@@ -61,7 +61,7 @@ async def run_sink(bus: Bus, client: Any, directory: Path) -> None:
     while True:
         sink = ClickHouseSink(client, BoundsFile(directory / "bounds.json"), block_rows=BLOCK_ROWS)
         try:
-            sink.create_tables()
+            sink.adopt()
             reader = await sink.open(bus)
             while True:
                 for chunk in await reader.poll(max_records=500, timeout_ms=20):

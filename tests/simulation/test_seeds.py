@@ -26,12 +26,32 @@ def test_a_thousand_seeds_are_sound_and_every_kind_of_fault_happens_in_them() ->
     assert sorted(kinds - happened.keys()) == []
     assert count_origins(verdicts).keys() == {"genesis", "journal", "snapshot", "standby"}
     assert sum(verdict.takeovers for verdict in verdicts) > SEEDS // 2
+    assert sum(verdict.rebalances for verdict in verdicts) > SEEDS // 2
+    assert sum(verdict.fences for verdict in verdicts) > SEEDS // 20  # two workers believed that they have the same shard
     assert sum(verdict.instructions for verdict in verdicts) > 10 * SEEDS
 
 
 def test_one_seed_is_one_run_byte_for_byte() -> None:
     for seed in (1, 11, 31, 66):
         assert run_options(draw(seed)).trace == run_options(draw(seed)).trace
+
+
+def test_workers_that_share_find_each_other_and_nothing_safe_rests_on_it() -> None:
+    """All is one worker's, then two share, one is stopped and believes on, one is killed, more come and go."""
+    faults = (
+        Fault("overlap", "accounts-0", at_ms=300),
+        Fault("pause", "accounts-0", 4, "begin", for_ms=1_500),
+        Fault("kill", "pools-0", 9, "sent", for_ms=5),
+        Fault("overlap", "pools-0", at_ms=900),
+        Fault("term", "accounts-0", at_ms=1_400),
+    )
+    verdict = run_options(replace(draw(5), shards=2, partitions=4, steps=20, pace_ms=80, workers=2, standbys=True, sink=False, faults=faults))
+    assert verdict.problems == ()
+    assert {fault.kind for fault in verdict.fired} == {fault.kind for fault in faults}
+    assert verdict.rebalances >= 4
+    assert verdict.fences >= 1
+    with PROTECTIONS["fencing"]():
+        assert run_options(verdict.options).problems != ()
 
 
 def test_a_run_does_not_depend_on_the_process() -> None:

@@ -25,6 +25,7 @@ from streams.engine.task import TaskName, TaskSpec
 from streams.errors import BackstopError, CommitUnknown, Fenced, Unreachable
 from streams.tasks import machine_for
 from streams.topics import STREAMS, partition_count
+from tests.simulation.crew import Crew
 from tests.simulation.journal import Journals
 from tests.simulation.loop import Loop, Process
 from tests.simulation.market import Trader
@@ -83,6 +84,9 @@ class World:
         self.originals: dict[tuple[TopicPartition, int], Any] = {}
         self.problems: list[str] = []
         self.origins: Counter[str] = Counter()  # of the states that owners began with
+        self.fences = 0  # of shards whose workers go on
+        self.network = network(options)
+        self.crew = Crew(self, options.workers) if options.workers else None
 
     def note(self, text: str) -> None:
         """One line of the trace."""
@@ -102,7 +106,10 @@ class World:
     # -- workers ----------------------------------------------------------------------------------------------------------------------
 
     def start(self, name: str) -> None:
-        """Start a worker for a shard, or tell its standby to take over; whoever ran it is not told."""
+        """Start a worker for a shard, or tell its standby to take over; whoever ran it is not told. Where workers share, one more of them."""
+        if self.crew is not None:
+            self.crew.hire()
+            return
         shard = self.shards[name]
         waiting, shard.waiting = shard.waiting, None
         process, turn = waiting or self._spawn(shard)
@@ -126,7 +133,7 @@ class World:
         """Follow the shard until its turn comes; None when it came at once, or the broker went away."""
         if turn.is_set():
             return None
-        standby = Standby(bus, shard.spec, machine_for, snapshots=snapshots, patience_ms=self.options.patience_ms, alarm=self._on_alarm)
+        standby = Standby(bus, shard.spec, machine_for, snapshots=snapshots, patience_ms=self.options.patience_ms, alarm=self.on_alarm)
         try:
             await standby.follow(turn)
         except Unreachable:
@@ -136,13 +143,14 @@ class World:
         await turn.wait()
         return standby
 
-    def _on_alarm(self, spec: TaskSpec, name: str, facts: dict[str, Any]) -> None:
+    def on_alarm(self, spec: TaskSpec, name: str, facts: dict[str, Any]) -> None:
+        """A standby has something to say."""
         self.problems.append(f"standby: {spec.name} {name}: {facts}")
 
     async def _work(self, process: Process, shard: Shard, turn: asyncio.Event) -> None:
         options = self.options
         snapshots = SnapshotStore(self.directory / "snapshots", keep=2)
-        bus = SimulatedBus(self.broker, Random(f"{options.seed} {process.name}"), network(options), ShardHooks(self, process, shard))
+        bus = SimulatedBus(self.broker, Random(f"{options.seed} {process.name}"), self.network, ShardHooks(self, process, shard))
         standby = await self._stand_by(bus, shard, snapshots, turn)
         runner = ShardRunner(
             bus,
@@ -187,8 +195,11 @@ class World:
 
     async def run(self) -> None:
         """Until everything that was said has been taken and nothing stirs."""
-        for name in self.shards:
-            self.start(name)
+        if self.crew is not None:
+            self.crew.begin()
+        else:
+            for name in self.shards:
+                self.start(name)
         for fault in self.options.faults:
             schedule(self, fault)
         for _ in self.trader.open():
@@ -244,7 +255,7 @@ class World:
 
     def _start_sink(self) -> None:
         process = Process("sink")
-        bus = SimulatedBus(self.broker, Random(f"{self.options.seed} sink {len(self.fired)}"), network(self.options))
+        bus = SimulatedBus(self.broker, Random(f"{self.options.seed} sink {len(self.fired)}"), self.network)
         self.clickhouse.crash = process
         self.loop.spawn(process, run_sink(bus, self.clickhouse, self.directory / "sink"))
 

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from streams.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
+PROGRAM = ("-m", "streams.cli")
 
 Line = dict[str, Any]
 
@@ -78,10 +79,10 @@ class Fleet:
         self._arguments = arguments
         self.workers: list[Worker] = []
 
-    async def start(self, *arguments: str) -> Worker:
-        """One more worker."""
-        command = (sys.executable, "-m", "streams.cli", "worker", "--roles", "engine", *self._arguments, *arguments)
-        env = {**os.environ, **environment(self._settings)}
+    async def start(self, *arguments: str, program: Sequence[str] = PROGRAM, env: Mapping[str, str] | None = None) -> Worker:
+        """One more worker; `program` and `env` make it one of another version."""
+        command = (sys.executable, *program, "worker", "--roles", "engine", *self._arguments, *arguments)
+        env = {**os.environ, **environment(self._settings), **(env or {})}
         process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE, cwd=ROOT, env=env)
         worker = Worker(process)
         worker.reading = asyncio.create_task(worker._read())

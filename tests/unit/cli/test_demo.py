@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -85,7 +86,7 @@ def test_the_document_says_what_example_a_comes_to(run: tuple[Path, dict[str, An
 
 def test_the_directory_holds_the_log_the_tables_the_report_and_the_manifest(run: tuple[Path, dict[str, Any]]) -> None:
     directory, document = run
-    assert {path.name for path in directory.iterdir()} == {"MANIFEST", "clickhouse", "log", "report.json", "run.json", "snapshots"}
+    assert {path.name for path in directory.iterdir()} == {"MANIFEST", "clickhouse", "log", "report.html", "report.json", "run.json", "snapshots"}
     report = json.loads((directory / "report.json").read_text())
     assert report["decision_digest"] == document["decision_digest"]
 
@@ -99,6 +100,15 @@ def test_the_report_for_people_names_each_account_hit_and_the_checks(tmp_path: P
     assert "2 accounts were deleveraged in 2 executions" in text
     assert "replay identical" in text
     assert "differences between our book and the exchange's: 0" in text
+
+
+def test_the_demo_ends_with_a_link_to_its_page_and_a_question_that_can_be_asked(tmp_path: Path) -> None:
+    link, question = backstop("demo", "--scenario", "example-a", "--dir", str(tmp_path / "run")).stdout.splitlines()[-2:]
+    assert link == f"Report: {(tmp_path / 'run' / 'report.html').as_uri()}"
+    assert "<h1>example-a</h1>" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    words = shlex.split(question.removeprefix("Query:"))
+    assert words[:4] == ["backstop", "query", "--dir", str(tmp_path / "run")]
+    assert len(backstop(*words[1:]).stdout.splitlines()) == 3  # the heading, and two accounts deleveraged
 
 
 def test_a_second_run_replaces_the_first(copy: Path) -> None:

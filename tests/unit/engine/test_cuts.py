@@ -41,11 +41,7 @@ def chunks(partitions: dict[tuple[str, int], list[NewRecord]], places: list[Plac
     for stream, partition, offset in places:
         chunk = made.setdefault((stream, partition), Chunk(stream, partition, done.get((stream, partition), 0), 0))
         source = partitions[stream, partition][offset]
-        chunk.offsets.append(offset)
-        chunk.timestamps_ms.append(source.timestamp_ms)
-        chunk.keys.append(source.key)
-        chunk.values.append(source.value)
-        chunk.headers.append(())
+        chunk.append(offset, source)
         chunk.stop = done[stream, partition] = offset + 1
     return list(made.values())
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.bus.contract import Chunk, TopicPartition
+from streams.bus.contract import Chunk, NewRecord, TopicPartition
 from streams.domain.batch import UNDECODABLE, Batch, Row
 from streams.domain.events import NULL, DeadLetterReason, InsolvencyKind
 from streams.engine.merge import merge
@@ -15,17 +15,7 @@ def chunk(stream: str, partition: int, *rows: Row | bytes, start: int = 0) -> Ch
     """Rows as a chunk; bytes stand for a value that no schema reads, under the key of account 7."""
     made = Chunk(stream, partition, start, start + len(rows))
     for offset, row in enumerate(rows, start):
-        made.offsets.append(offset)
-        made.headers.append(())
-        if isinstance(row, bytes):
-            made.timestamps_ms.append(0)
-            made.keys.append(ACCOUNT.pack(7))
-            made.values.append(row)
-        else:
-            written = record(stream, row, partition)
-            made.timestamps_ms.append(written.timestamp_ms)
-            made.keys.append(written.key)
-            made.values.append(written.value)
+        made.append(offset, NewRecord(stream, partition, 0, ACCOUNT.pack(7), row) if isinstance(row, bytes) else record(stream, row, partition))
     return made
 
 

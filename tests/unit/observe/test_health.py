@@ -85,3 +85,12 @@ async def test_it_answers_over_http_on_the_loopback_interface(
     finally:
         server.close()
         await server.wait_closed()
+
+
+async def test_it_listens_where_it_is_told_to(unused_tcp_port: int) -> None:
+    server = await serve_health(Health(lag_limit=10), unused_tcp_port, bind="127.0.0.2")
+    try:
+        assert [socket.getsockname()[0] for socket in server.sockets] == ["127.0.0.2"]
+    finally:
+        server.close()
+        await server.wait_closed()

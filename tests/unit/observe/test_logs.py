@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from streams.observe.logs import account_hash, configure_logs, logger
+from streams.observe.logs import Thinned, account_hash, configure_logs, logger
 
 
 @pytest.fixture
@@ -67,3 +67,32 @@ def test_an_exception_is_part_of_the_line(lines: io.StringIO) -> None:
 def test_account_hashes_differ_and_repeat() -> None:
     assert account_hash(1) == account_hash(1)
     assert len({account_hash(n) for n in range(-50, 1000)}) == 1050
+
+
+def test_what_a_library_repeats_is_said_once_in_ten_seconds_with_how_often_it_was_kept_back() -> None:
+    now = [100.0]
+    thinned, said = Thinned(lambda: now[0]), []
+
+    def say(name: str, text: str, *args: object) -> None:
+        record = logging.LogRecord(name, logging.ERROR, "", 0, text, args, None)
+        if thinned.filter(record):
+            said.append(record.getMessage())
+
+    for _ in range(5):
+        say("aiokafka.consumer.fetcher", "Failed fetch messages from %s", 1)
+        now[0] += 0.02
+    say("aiokafka.conn", "Unable to connect")  # another message
+    say("streams.worker", "shard_started")  # ours are never kept back
+    say("streams.worker", "shard_started")
+    now[0] += 10
+    say("aiokafka.consumer.fetcher", "Failed fetch messages from %s", 2)
+    now[0] += 10
+    say("aiokafka.consumer.fetcher", "Failed fetch messages from %s", 2)
+    assert said == [
+        "Failed fetch messages from 1",
+        "Unable to connect",
+        "shard_started",
+        "shard_started",
+        "Failed fetch messages from 2 (and 4 more like it)",
+        "Failed fetch messages from 2",
+    ]

@@ -7,7 +7,7 @@ import pytest
 from streams.domain.batch import Outputs
 from streams.domain.events import CorrectionKind, DeadLetterReason, GroupState, UpdateKind
 from streams.risk.book import SUSPECT
-from streams.risk.corrections import PLACES
+from streams.risk.corrections import LETTERS_MAX, MORE, PLACES
 from streams.risk.machine import RiskMachine
 from streams.topics import ACCOUNTS_READS, STREAMS
 from streams.wire.schemas import schema
@@ -145,6 +145,22 @@ def test_a_snapshot_closes_all_dead_letters_of_its_account_and_of_no_other() -> 
     desk.feed(*desk.opening(1, 2_000))
     assert (is_suspect(desk, 1), is_suspect(desk, 2)) == (False, True)
     assert [name for name, _ in desk.feed(correction(desk, 1, place)).alarms] == ["correction_ignored"]
+
+
+def test_an_account_has_at_most_a_hundred_open_dead_letters_and_a_number_of_others_that_only_a_snapshot_closes() -> None:
+    desk = opened(1_000, 1_000)
+    places = [lost(desk, desk.fill(1, 1, 100, number=7)) for _ in range(103)]
+    letters = desk.machine.corrections.letters
+    assert len(letters) == LETTERS_MAX + 1
+    assert letters[1, *MORE].is_counted == 3
+    desk.feed(*[correction(desk, 1, place) for place in places[:100]])
+    assert is_suspect(desk, 1)
+    assert [name for name, _ in desk.feed(correction(desk, 1, places[101])).alarms] == ["correction_ignored"]
+    desk.machine.restore(desk.machine.snapshot())
+    assert is_suspect(desk, 1)
+    desk.feed(*desk.opening(1, 2_000))
+    assert not is_suspect(desk, 1)
+    assert len(letters) == 0
 
 
 def test_a_healed_account_under_water_is_liquidated() -> None:

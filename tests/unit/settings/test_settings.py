@@ -172,3 +172,11 @@ def test_no_risk_parameter_is_a_setting() -> None:
     for section in Settings.model_fields.values():
         assert section.annotation is not None
         assert not [name for name in section.annotation.model_fields if any(word in name for word in words)]
+
+
+def test_endpoints_listen_on_loopback_unless_an_address_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().observe.bind == "127.0.0.1"
+    monkeypatch.setenv("BACKSTOP_OBSERVE__BIND", "0.0.0.0")
+    assert load_settings().observe.bind == "0.0.0.0"
+    monkeypatch.setenv("BACKSTOP_OBSERVE__BIND", "everywhere")
+    assert "BACKSTOP_OBSERVE__BIND" in problem_of()

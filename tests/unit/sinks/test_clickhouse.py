@@ -1,7 +1,7 @@
 """The sink against a real engine: every record once, whatever happens between two steps of the protocol."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,22 +10,20 @@ from typing import Any, cast
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from streams.bus.contract import Chunk, TopicPartition
+from streams.bus.contract import Chunk, Reader, TopicPartition
 from streams.bus.memory import MemoryBus
-from streams.domain.events import FillKind, MarginMode, PositionSide
 from streams.errors import CheckFailed
 from streams.sinks.blocks import Bounds
 from streams.sinks.clickhouse import ClickHouseSink
 from streams.sinks.connection import Answer, bounds_file, open_embedded, query
+from streams.sinks.pipeline import SinkPipeline
+from streams.sinks.tables import table
 from streams.topics import STREAMS
 from streams.wire.codec import codec
-from streams.wire.records import new_records
 from streams.wire.schemas import Field, Kind, schema
+from tests.support.sink_log import PARTITIONS, TIME_US, Ending, Silent, fill, with_fills
 
 pytestmark = pytest.mark.chdb
-
-TIME_US = 1_760_000_000_000_000  # 2025-10-09 08:53:20 UTC
-PARTITIONS = 2
 
 
 class Crash(Exception):
@@ -58,9 +56,15 @@ def client(tmp_path: Path) -> Iterator[Client]:
     opened.close()
 
 
-def sink(directory: Path, client: Client | Dying, block_rows: int = 10) -> ClickHouseSink:
+def sink(directory: Path, client: Client | Dying, block_rows: int = 10, *, everything: bool = False) -> ClickHouseSink:
+    """A sink whose database has the one table that most logs here fill, or all that there are."""
     opened = ClickHouseSink(cast("Client", client), bounds_file(directory), block_rows=block_rows)
-    opened.create_tables()
+    if everything:
+        opened.create_tables()
+    else:
+        client.command("CREATE DATABASE IF NOT EXISTS backstop")
+        client.command(table("fills").create_sql("backstop"))
+        opened.adopt()
     return opened
 
 
@@ -69,38 +73,6 @@ async def loaded(directory: Path, client: Client | Dying, bus: MemoryBus, block_
     one = sink(directory, client, block_rows)
     reader = await one.open(bus)
     return await one.turn(reader) + one.flush()
-
-
-def fill(number: int, **changed: Any) -> dict[str, Any]:
-    row = {
-        "event_time_us": TIME_US + number,
-        "account": number % 7,
-        "account_seq": number,
-        "trade_id": number,
-        "leg": 0,
-        "counter_account": 99,
-        "instrument": 1,
-        "position_side": PositionSide.ONE_WAY,
-        "margin_mode": MarginMode.CROSS,
-        "lots": number - 50,
-        "quote": 1_000 * number,
-        "margin_moved": 0,
-        "price_ticks": number if number % 2 else None,
-        "kind": FillKind.TRADE,
-        "instruction_id": None,
-    }
-    return row | changed
-
-
-async def with_fills(*rows: dict[str, Any], bus: MemoryBus | None = None, per_commit: int = 4) -> MemoryBus:
-    """A log of fills over two partitions, in transactions of a few records, so that markers lie between them."""
-    if bus is None:
-        bus = MemoryBus()
-        await bus.create_topics({stream: PARTITIONS if stream == "fills" else 1 for stream in STREAMS})
-    writer = await bus.writer("test")
-    for at in range(0, len(rows), per_commit):
-        await writer.commit(new_records("fills", [(row["trade_id"] % PARTITIONS, row) for row in rows[at : at + per_commit]]))
-    return bus
 
 
 def counted(client: Client) -> tuple[int, int, int]:
@@ -228,22 +200,12 @@ async def test_what_retention_took_from_a_block_in_doubt_is_not_missed(tmp_path:
     assert asked(tmp_path, "SELECT count(), sum(trade_id) FROM fills").rows == [(104, 4950 + 100 + 101 + 102 + 103)]
 
 
-async def test_stopping_a_running_sink_leaves_nothing_behind(tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stopping_a_running_sink_leaves_nothing_behind(tmp_path: Path, client: Client) -> None:
     bus = await with_fills(*map(fill, range(100)))
     one = sink(tmp_path, client, block_rows=1_000)
     stop = asyncio.Event()
-
-    reader = await one.open(bus)
-    poll = reader.poll
-
-    async def ending(*, max_records: int, timeout_ms: int, partitions: Sequence[TopicPartition] | None = None) -> list[Chunk]:
-        chunks = await poll(max_records=min(max_records, 7), timeout_ms=timeout_ms, partitions=partitions)
-        if not chunks:
-            stop.set()
-        return chunks
-
-    monkeypatch.setattr(reader, "poll", ending)
-    await one.run(reader, stop, flush_s=3600)
+    reader = cast("Reader", Ending(await one.open(bus), stop))
+    await SinkPipeline(one, reader, Silent(), flush_s=3600).run(stop)
     assert counted(client) == EVERYTHING
     assert one.counts["fills"].blocks == PARTITIONS  # one short block each, when it was stopped
 
@@ -265,9 +227,9 @@ async def test_another_database_is_not_taken_for_the_one_that_was_loaded(tmp_pat
 async def test_a_refused_insert_names_the_block(tmp_path: Path, client: Client) -> None:
     bus = await with_fills(*map(fill, range(10)))
     one = sink(tmp_path, client)
-    client.command("ALTER TABLE backstop.fills DROP COLUMN quote")
+    client.command("ALTER TABLE backstop.fills DROP COLUMN margin_moved")
     await one.turn(await one.open(bus))
-    with pytest.raises(CheckFailed, match=r"ClickHouse refused fills\[0\] offsets 0 to \d+: .*quote"):
+    with pytest.raises(CheckFailed, match=r"ClickHouse refused fills\[0\] offsets 0 to \d+: .*margin_moved"):
         one.flush()
 
 
@@ -323,7 +285,7 @@ def test_every_field_of_every_stream_can_be_read_back(tmp_path: Path, client: Cl
     declared = STREAMS[stream]
     fields = schema(declared.schema).fields
     rows = [example(fields, number) for number in range(4)]
-    one = sink(tmp_path, client)
+    one = sink(tmp_path, client, everything=True)
     one.insert(Chunk(stream, 1, 5, 9, [5, 6, 7, 8], [0] * 4, [None] * 4, list(codec(stream).encode(rows))))
     assert one.flush() == 4
     names = ["toUnixTimestamp64Micro(event_time)" if field.name == "event_time_us" else f"`{field.name}`" for field in fields]

@@ -1,0 +1,148 @@
+"""`backstop report`: the page of a run, DIR/report.html, from its recorded log and, where there is one, what the run said of itself in report.json.
+
+The page is derived and may be written again at any time: it is no part of the manifest.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from streams.bus.contract import Bus
+from streams.bus.recording import load
+from streams.commands import run_directory
+from streams.commands.console import complain, emit_json, progress, run, say
+from streams.commands.run_directory import Run
+from streams.commands.summary import Summary, summary_of
+from streams.engine.digests import decision_digest, output_digest, state_digest
+from streams.engine.verify import read_journals
+from streams.errors import BackstopError, CheckFailed, UsageProblem
+from streams.report.market import Unit
+from streams.report.model import Check, Origin, Report, report_of
+from streams.report.page import page
+from streams.venue.report import OCT_10, beside, units_of
+from streams.venue.scenarios.registry import NAMES
+from streams.venue.scenarios.scenario import USD
+
+
+def run_report(directory: Path, *, as_json: bool) -> int:
+    """Write the page. 0 when every check on it holds, 1 otherwise. Raises UsageProblem for a directory of no run, CheckFailed for damage."""
+    run_directory.require(directory)
+    with progress() as tick:
+        tick("reading the log")
+        report, path = run(_written(directory))
+    if as_json:
+        emit_json({"directory": str(directory), "report": str(path), "bytes": path.stat().st_size, "sound": report.origin.is_sound})
+    else:
+        say(link(path))
+    if not report.origin.is_sound:
+        failed = next(check for check in report.origin.checks if check.holds is False)
+        complain(f"{directory} is not sound: {failed.name}: {failed.found}; keep the directory and report it")
+        return 1
+    return 0
+
+
+def link(path: Path) -> str:
+    """The line that leads to the page."""
+    return f"Report: {path.resolve().as_uri()}"
+
+
+async def _written(directory: Path) -> tuple[Report, Path]:
+    return await write_report(directory, await load(directory))
+
+
+async def write_report(directory: Path, bus: Bus) -> tuple[Report, Path]:
+    """The page of a run whose log is on this bus; it appears whole or not at all. Raises UsageProblem where it cannot be written."""
+    origin, units = await _origin(directory, bus)
+    report = await report_of(bus, origin, units)
+    path, unfinished = directory / run_directory.PAGE, directory / (run_directory.PAGE + ".unfinished")
+    try:
+        unfinished.write_text(page(report), encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be written ({error.strerror}): make room or name a directory that can be written") from error
+    return report, path
+
+
+async def _origin(directory: Path, bus: Bus) -> tuple[Origin, dict[int, Unit]]:
+    plan, said = run_directory.read_run(directory), _said(directory)
+    summary = await summary_of(bus)
+    digests = await _digests(bus)
+    try:
+        facts, checks = _facts(plan, said), _checks(summary, digests, said)
+    except (KeyError, TypeError, AttributeError) as error:
+        path = directory / run_directory.REPORT
+        raise CheckFailed(f"{path} is not what a run says of itself ({type(error).__name__}: {error}); restore it or run the demo again") from error
+    units = {USD: Unit("USD", len(str(units_of(plan.scenario))) - 1)} if plan.scenario in NAMES else {}
+    origin = Origin(
+        title=plan.scenario if plan.scenario in NAMES else plan.deployment,
+        directory=str(directory),
+        facts=facts,
+        checks=checks,
+        digests=digests,
+        recorded=beside(summary.symbols, summary.rows["adl-waves"], summary.rows["adl-executions"]) if plan.scenario == OCT_10 else (),
+    )
+    return origin, units
+
+
+def _facts(plan: Run, said: Mapping[str, Any]) -> dict[str, str]:
+    facts = {"scenario": plan.scenario, "deployment": plan.deployment, "log": plan.bus, "accounts shards": str(plan.shards)}
+    if said:
+        facts |= {"seed": str(plan.seed), "accounts": f"{plan.accounts:,}"}
+        facts |= {"run": f"{said['seconds']:.1f} s", "replay": f"{said['replay_seconds']:.1f} s"}
+    return facts
+
+
+def _said(directory: Path) -> dict[str, Any]:
+    """What the run said of itself; nothing for a recording. Raises CheckFailed where it cannot be read."""
+    path = directory / run_directory.REPORT
+    if not path.exists():
+        return {}
+    try:
+        said: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckFailed(f"{path} cannot be read ({type(error).__name__}): it is damaged; restore it or run the demo again") from error
+    return said
+
+
+async def _digests(bus: Bus) -> dict[str, str]:
+    """Those of the log as it is now; a part of a log without journals or instructions has not all of them."""
+    told = {"output": await output_digest(bus)}
+    if "instructions" in await bus.partitions():
+        told["decision"] = await decision_digest(bus)
+    try:
+        journals = await read_journals(bus)
+    except BackstopError:
+        return told
+    return {"state": state_digest(records[-1].state_digest for records in journals.values())} | told
+
+
+def _checks(summary: Summary, digests: Mapping[str, str], said: Mapping[str, Any]) -> list[Check]:
+    """What the log shows, then what only the run could see: its last sums, the exchange's book, the replay."""
+    letters = summary.records.get("dead-letters", 0)
+    checks = [
+        _zero("Sums over all shards, each event second", summary.published_violations, "event seconds not zero"),
+        Check("Every record could be read and applied", letters == 0, f"{letters:,} dead letters"),
+    ]
+    if not said:
+        hint = "only the run itself sees this"
+        return [
+            *checks,
+            Check("Our book equals the exchange's", None, hint),
+            Check("Replay identical", None, "run `backstop replay` on this directory"),
+        ]
+    lots, cash = sum(map(abs, said["positions_sum"].values())), sum(map(abs, said["cash_sum"].values()))
+    changed = [name for name, digest in digests.items() if said.get(f"{name}_digest") != digest]
+    return [
+        _zero("Lots over all shards at the end", lots, "lots, absolute, over all instruments"),
+        _zero("Cash over all shards at the end", cash, "settlement units, absolute, over all assets"),
+        *checks,
+        _zero("Our book equals the exchange's", said["book_differences"], "differences"),
+        _zero("No account is suspect", said["suspect_accounts"], "accounts"),
+        Check("Replay identical", said["replay_identical"], "byte for byte" if said["replay_identical"] else "the replay differs"),
+        Check("The log is the one the run closed", not changed, "digests as the run said" if not changed else f"changed: {', '.join(changed)}"),
+    ]
+
+
+def _zero(name: str, found: int, of: str) -> Check:
+    return Check(name, found == 0, f"{found:,} {of}")
