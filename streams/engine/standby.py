@@ -78,6 +78,8 @@ class Standby:
             while self._state.tail.step < tail.step:
                 await self._advance(None)
             state = self._state
+            if state.tail.step > tail.step:
+                return None  # a newer owner has gone on since the taker looked: it will be fenced, nothing differs
             if state.tail.own_hash != tail.own_hash:
                 raise CheckFailed(f"standby of {self.spec.name} followed another journal than the one that ends with step {tail.step}")
             return Recovered(state.task, state.gate, tail, state.kept, state.is_covered, tail.step - before)

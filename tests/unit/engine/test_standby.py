@@ -54,6 +54,24 @@ async def test_it_follows_every_step_and_its_state_is_the_owners() -> None:
     assert alarms == []
 
 
+async def test_where_a_newer_owner_has_gone_on_behind_the_takers_back_nothing_is_handed_over_and_nothing_differs() -> None:
+    bus, alarms, stop = await toy_bus(shard_count=1), Alarms(), asyncio.Event()
+    owner, follower = runner(bus, spec()), standby(bus, alarms)
+    await owner.start()
+    await play(bus, owner, 1, 3)
+    following = asyncio.create_task(follower.follow(stop))
+    await until_step(follower, 3)
+    stop.set()
+    await following
+    await play(bus, owner, 4, 1)
+    seen_by_taker = await read_tail(bus, spec())
+    await play(bus, owner, 5, 1)  # the newer owner
+    assert seen_by_taker is not None
+    assert await follower.hand_over(seen_by_taker) is None
+    assert alarms == []
+    assert follower.problem is None
+
+
 async def test_it_never_writes_and_never_fences() -> None:
     bus, stop = await toy_bus(shard_count=1), asyncio.Event()
     owner, follower = runner(bus, spec()), standby(bus, [])
