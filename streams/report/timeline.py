@@ -123,7 +123,7 @@ def _value(report: Report, fund: Fund, canvas: Canvas, times: Scale, top: float)
     peaks = [unit.rough(v.peak) for v in fund.values]
     moments = [times(v.event_time_us) for v in fund.values]
     limits = limits_of(report, fund)
-    low, high = padded(min(0.0, *values, *limits.values()), max(*peaks, *limits.values()), 0.04)
+    low, high = padded(min([0.0, *values, *limits.values()]), max([0.0, *peaks, *limits.values()]), 0.04)
     scale = Scale(low, high, bottom, top + 6)
     upper = thinned((x, scale(v)) for x, v in zip(moments, peaks, strict=True))
     lower = thinned((x, scale(v)) for x, v in zip(moments, values, strict=True))
