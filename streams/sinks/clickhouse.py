@@ -35,6 +35,7 @@ INSERT_SETTINGS: dict[str, Any] = {
     "insert_deduplicate": 1,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "max_partitions_per_insert_block": 0,
+    "optimize_on_insert": 0,  # a block holds every coordinate once: looking for rows to replace within it would cost a third of the insert
 }
 NEWER_INSERT_SETTINGS: dict[str, Any] = {"deduplicate_insert": "enable"}  # overrides `insert_deduplicate` on servers that know it
 

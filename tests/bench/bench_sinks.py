@@ -50,6 +50,7 @@ CRASH = View(datetime(2025, 10, 10, 21, 15, tzinfo=UTC), datetime(2025, 10, 10, 
 SIX_HOURS = View(datetime(2025, 10, 10, 16, tzinfo=UTC), datetime(2025, 10, 10, 22, tzinfo=UTC), timedelta(seconds=30))
 DAY_START_US = 1_760_054_400_000_000  # 2025-10-10 00:00 UTC
 DAY_US = 86_400_000_000
+CATCH_UPS = 5
 REPEATS = 3
 
 
@@ -254,7 +255,7 @@ def measure(directory: Path, million: int) -> Figures:
         asyncio.run(catch_up(client, directory, by_partition(fill_records(50_000)), 0))  # compiles
         loads["catch-up"] = os.getloadavg()[0]
         rates = []
-        for run in range(REPEATS):
+        for run in range(CATCH_UPS):
             rates.append(asyncio.run(catch_up(client, directory, chunks, run)))
             progress(f"catch-up {rates[-1]:,.0f} rows/s")
         loads["freshness"] = os.getloadavg()[0]
@@ -274,7 +275,7 @@ def page(figures: Figures, took_s: float) -> str:
     loads = ", ".join(f"{what} {load:.1f}" for what, load in figures.loads.items())
     slow = [each for each in figures.queries if each.milliseconds >= 200]
     middle, every = figures.rows_per_s[len(figures.rows_per_s) // 2], ", ".join(f"{rate:,.0f}" for rate in figures.rows_per_s)
-    caught_up = f"{CATCH_UP_ROWS:,} fills in {PARTITIONS} partitions, read, decoded and inserted with fsync; median of {REPEATS}: {every}"
+    caught_up = f"{CATCH_UP_ROWS:,} fills in {PARTITIONS} partitions, read, decoded and inserted with fsync; median of {CATCH_UPS}: {every}"
     lines = [
         "# Benchmarks of the tables",
         "",
