@@ -5,30 +5,24 @@ import json
 import signal
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streams.bus.kafka import KafkaBus
-from streams.commands.broker import kafka_bus, topic_counts
 from streams.engine.digests import decision_digest
-from streams.engine.quiet import RemoteLockStep
 from streams.engine.verify import read_journals, verify_bus
-from streams.settings import EngineSettings, KafkaSettings, Settings
+from streams.settings import Settings
 from streams.tasks import machine_for
 from streams.venue.exchange import Exchange
 from streams.venue.scenarios.registry import build
 from streams.venue.scenarios.scenario import Scenario
-from streams.worker.engine import every_shard
 from tests.support.pipeline import run as run_in_memory
-from tests.support.workers import Fleet, Worker, fleet
+from tests.support.workers import PARTITIONS, SHARDS, Worker, fleet, load, shared_deployment, topics_of
 
 pytestmark = pytest.mark.kafka
-SHARDS, PARTITIONS = 2, 4
 ALL = {"accounts-0", "accounts-1", "pools-0"}
 
 
@@ -45,59 +39,13 @@ def undisturbed(scenario: Scenario) -> str:
 
 @pytest.fixture
 def settings(kafka_broker: str, tmp_path: Path) -> Settings:
-    engine = EngineSettings(
-        deployment=f"t{uuid.uuid4().hex[:12]}",
-        shards=SHARDS,
-        account_partitions=PARTITIONS,
-        data_dir=tmp_path,
-        snapshot_every=300,
-        patience_ms=60_000,
-        session_timeout_ms=3_000,
-        fence_pause_ms=100,
-    )
-    return Settings(kafka=KafkaSettings(bootstrap_servers=kafka_broker), engine=engine)
+    return shared_deployment(kafka_broker, tmp_path)
 
 
 @pytest.fixture
 async def bus(settings: Settings) -> AsyncIterator[KafkaBus]:
-    bus = kafka_bus(settings)
-    await bus.create_topics(topic_counts(account_partitions=PARTITIONS, shards=SHARDS))
-    yield bus
-    await bus.close()
-
-
-class Load:
-    """The exchange, driving the workers in lock-step from here."""
-
-    def __init__(self, bus: KafkaBus, settings: Settings, scenario: Scenario) -> None:
-        self.turns = 0
-        driver = RemoteLockStep(bus, every_shard(settings), Exchange(scenario), on_progress=self._on_progress)
-        self._driving = asyncio.create_task(driver.run())
-
-    def _on_progress(self, _: Any) -> None:
-        self.turns += 1
-
-    async def more(self, workers: Fleet, turns: int) -> None:
-        """Until so many more event times are through, or the script is over."""
-        reached = self.turns + turns
-        await workers.until(lambda: self.turns >= reached or self._driving.done())
-        assert not self._driving.done(), "the script was over before everything had been done to the workers"
-
-    async def end(self) -> None:
-        await self._driving
-
-    async def cancel(self) -> None:
-        self._driving.cancel()
-        await asyncio.gather(self._driving, return_exceptions=True)
-
-
-@asynccontextmanager
-async def load(bus: KafkaBus, settings: Settings, scenario: Scenario) -> AsyncIterator[Load]:
-    driving = Load(bus, settings, scenario)
-    try:
-        yield driving
-    finally:
-        await driving.cancel()
+    async with topics_of(settings) as bus:
+        yield bus
 
 
 async def nothing_is_lost_doubled_or_decided_otherwise(bus: KafkaBus, undisturbed: str) -> None:
@@ -118,7 +66,7 @@ async def graceful(*workers: Worker) -> None:
 async def test_a_worker_joins_another_is_killed_and_the_rest_take_over(
     bus: KafkaBus, settings: Settings, scenario: Scenario, undisturbed: str
 ) -> None:
-    async with fleet(settings) as workers, load(bus, settings, scenario) as venue:
+    async with fleet(settings) as workers, load(bus, settings, Exchange(scenario)) as venue:
         first, second = await workers.start(), await workers.start()
         await workers.until(lambda: first.running() | second.running() == ALL and first.running() and second.running())
         await venue.more(workers, 10)
@@ -142,7 +90,7 @@ async def test_a_worker_joins_another_is_killed_and_the_rest_take_over(
 async def test_a_worker_that_was_stopped_and_goes_on_is_fenced_and_says_nothing(
     bus: KafkaBus, settings: Settings, scenario: Scenario, undisturbed: str
 ) -> None:
-    async with fleet(settings) as workers, load(bus, settings, scenario) as venue:
+    async with fleet(settings) as workers, load(bus, settings, Exchange(scenario)) as venue:
         first, second = await workers.start(), await workers.start()
         await workers.until(lambda: first.running() | second.running() == ALL and first.running() and second.running())
         await venue.more(workers, 10)
@@ -159,7 +107,7 @@ async def test_a_worker_that_was_stopped_and_goes_on_is_fenced_and_says_nothing(
 
 
 async def test_a_standby_takes_over_from_where_it_stands(bus: KafkaBus, settings: Settings, scenario: Scenario, undisturbed: str) -> None:
-    async with fleet(settings, "--standby") as workers, load(bus, settings, scenario) as venue:
+    async with fleet(settings, "--standby") as workers, load(bus, settings, Exchange(scenario)) as venue:
         first, second = await workers.start(), await workers.start()
         await workers.until(lambda: first.running() | second.running() == ALL and first.running() and second.running())
         await workers.until(lambda: len(first.events("standby_started")) + len(second.events("standby_started")) >= 3)
@@ -179,7 +127,7 @@ async def test_a_standby_takes_over_from_where_it_stands(bus: KafkaBus, settings
 async def test_a_graceful_stop_leaves_a_snapshot_that_the_next_start_begins_from(
     bus: KafkaBus, settings: Settings, scenario: Scenario, undisturbed: str
 ) -> None:
-    async with fleet(settings) as workers, load(bus, settings, scenario) as venue:
+    async with fleet(settings) as workers, load(bus, settings, Exchange(scenario)) as venue:
         first = await workers.start()
         await venue.more(workers, 5)
         await graceful(first)

@@ -7,9 +7,7 @@ checkers of the campaign judge the log; the decisions must be those of a run in 
 import asyncio
 import json
 import signal
-import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,13 @@ import pytest
 
 from streams.bus.contract import TopicPartition
 from streams.bus.kafka import KafkaBus
-from streams.commands.broker import kafka_bus, topic_counts
+from streams.commands.broker import kafka_bus
 from streams.domain.batch import Row
 from streams.domain.events import DeadLetterReason
 from streams.engine.chunks import read_all
-from streams.engine.quiet import RemoteLockStep
 from streams.engine.verify import verify_bus
 from streams.errors import CheckFailed
-from streams.settings import EngineSettings, KafkaSettings, Settings
+from streams.settings import Settings
 from streams.tasks import machine_for
 from streams.venue.exchange import Exchange
 from streams.venue.scenarios.registry import build
@@ -36,10 +33,9 @@ from streams.wire.schemas import other_versions
 from streams.worker.engine import every_shard
 from tests.campaign.evidence import judged
 from tests.support.pipeline import run as run_in_memory
-from tests.support.workers import Fleet, Worker, fleet
+from tests.support.workers import PARTITIONS, SHARDS, Fleet, Worker, fleet, load, shared_deployment, topics_of
 
 pytestmark = pytest.mark.kafka
-SHARDS, PARTITIONS = 2, 4
 ALL = {"accounts-0", "accounts-1", "pools-0"}
 NEW_PROGRAM = (
     "import sys; from pathlib import Path; from streams.wire import schemas; schemas.CHECKOUT = Path(sys.argv.pop(1)); "
@@ -111,52 +107,13 @@ def producer(knows_both: None, monkeypatch: pytest.MonkeyPatch) -> MovingCodec:
 
 @pytest.fixture
 def settings(kafka_broker: str, tmp_path: Path) -> Settings:
-    engine = EngineSettings(
-        deployment=f"t{uuid.uuid4().hex[:12]}",
-        shards=SHARDS,
-        account_partitions=PARTITIONS,
-        data_dir=tmp_path / "data",
-        snapshot_every=300,
-        patience_ms=60_000,
-        session_timeout_ms=3_000,
-        fence_pause_ms=100,
-    )
-    return Settings(kafka=KafkaSettings(bootstrap_servers=kafka_broker), engine=engine)
+    return shared_deployment(kafka_broker, tmp_path / "data")
 
 
 @pytest.fixture
 async def bus(settings: Settings) -> AsyncIterator[KafkaBus]:
-    bus = kafka_bus(settings)
-    await bus.create_topics(topic_counts(account_partitions=PARTITIONS, shards=SHARDS))
-    yield bus
-    await bus.close()
-
-
-class Load:
-    """The exchange, driving the workers in lock-step from here."""
-
-    def __init__(self, bus: KafkaBus, settings: Settings, exchange: Exchange) -> None:
-        self.turns = 0
-        self.driving = asyncio.create_task(RemoteLockStep(bus, every_shard(settings), exchange, on_progress=self._on_progress).run())
-
-    def _on_progress(self, _: Any) -> None:
-        self.turns += 1
-
-    async def more(self, workers: Fleet, turns: int) -> None:
-        """Until so many more event times are through."""
-        reached = self.turns + turns
-        await workers.until(lambda: self.turns >= reached or self.driving.done())
-        assert not self.driving.done(), "the script was over before everything had been done to the workers"
-
-
-@asynccontextmanager
-async def load(bus: KafkaBus, settings: Settings, exchange: Exchange) -> AsyncIterator[Load]:
-    venue = Load(bus, settings, exchange)
-    try:
-        yield venue
-    finally:
-        venue.driving.cancel()
-        await asyncio.gather(venue.driving, return_exceptions=True)
+    async with topics_of(settings) as bus:
+        yield bus
 
 
 async def old(workers: Fleet) -> Worker:
@@ -231,7 +188,7 @@ async def test_shards_move_between_old_and_new_workers_while_the_producer_moves_
         await all_run(workers, third)
         await venue.more(workers, 3)
         producer.has_moved = False  # one of the producers goes back
-        await venue.driving
+        await venue.end()
         await end(third)
     assert min(producer.written.values()) > 20
     assert await judged(lambda: kafka_bus(settings), settings, every_shard(settings), exchange, expected) == []
@@ -267,7 +224,7 @@ async def test_fills_of_a_version_nobody_has_announced_are_dead_letters_and_the_
         again = await unaware(workers)  # recovers over the dead letters
         await all_run(workers, again)
         await venue.more(workers, 2)
-        venue.driving.cancel()
+        await venue.cancel()
         await end(again)
     forget(monkeypatch)
     letters = await dead_letters(bus)
@@ -298,6 +255,6 @@ async def test_who_is_told_too_late_refuses_to_run_again_what_others_refused_and
         await all_run(workers, told)
         assert {line["origin"] for line in told.events("shard_started")} == {"snapshot"}
         await venue.more(workers, 3)
-        venue.driving.cancel()
+        await venue.cancel()
         await end(told)
     assert len(await dead_letters(bus)) == letters > 0

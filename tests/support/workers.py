@@ -6,17 +6,24 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from streams.bus.kafka import KafkaBus
+from streams.commands.broker import kafka_bus, topic_counts
 from streams.commands.demo_kafka import environment
-from streams.settings import Settings
+from streams.engine.quiet import RemoteLockStep
+from streams.settings import EngineSettings, KafkaSettings, Settings
+from streams.venue.exchange import Exchange
+from streams.worker.engine import every_shard
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
+SHARDS, PARTITIONS = 2, 4  # of a shared deployment
 PROGRAM = ("-m", "streams.cli")
 
 Line = dict[str, Any]
@@ -113,3 +120,65 @@ async def fleet(settings: Settings, *arguments: str) -> AsyncIterator[Fleet]:
                 worker.signal(signal.SIGCONT)
         for worker in workers.workers:
             await worker.ended()
+
+
+def shared_deployment(kafka_broker: str, data_dir: Path) -> Settings:
+    """Settings of a deployment of its own, with short sessions, whose shards several workers share."""
+    engine = EngineSettings(
+        deployment=f"t{uuid.uuid4().hex[:12]}",
+        shards=SHARDS,
+        account_partitions=PARTITIONS,
+        data_dir=data_dir,
+        snapshot_every=300,
+        patience_ms=60_000,
+        session_timeout_ms=3_000,
+        fence_pause_ms=100,
+    )
+    return Settings(kafka=KafkaSettings(bootstrap_servers=kafka_broker), engine=engine)
+
+
+@asynccontextmanager
+async def topics_of(settings: Settings) -> AsyncIterator[KafkaBus]:
+    """The bus of such a deployment, with its topics."""
+    bus = kafka_bus(settings)
+    await bus.create_topics(topic_counts(account_partitions=PARTITIONS, shards=SHARDS))
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+class Load:
+    """The exchange, driving the workers in lock-step from here."""
+
+    def __init__(self, bus: KafkaBus, settings: Settings, exchange: Exchange) -> None:
+        self.turns = 0
+        self._driving = asyncio.create_task(RemoteLockStep(bus, every_shard(settings), exchange, on_progress=self._on_progress).run())
+
+    def _on_progress(self, _: Any) -> None:
+        self.turns += 1
+
+    async def more(self, workers: Fleet, turns: int) -> None:
+        """Until so many more event times are through."""
+        reached = self.turns + turns
+        await workers.until(lambda: self.turns >= reached or self._driving.done())
+        assert not self._driving.done(), "the script was over before everything had been done to the workers"
+
+    async def end(self) -> None:
+        """Until the script is over."""
+        await self._driving
+
+    async def cancel(self) -> None:
+        """Break it off."""
+        self._driving.cancel()
+        await asyncio.gather(self._driving, return_exceptions=True)
+
+
+@asynccontextmanager
+async def load(bus: KafkaBus, settings: Settings, exchange: Exchange) -> AsyncIterator[Load]:
+    """The exchange at work while the workers are."""
+    driving = Load(bus, settings, exchange)
+    try:
+        yield driving
+    finally:
+        await driving.cancel()
