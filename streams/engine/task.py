@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal
 
-from streams.bus.columns import Numbers, joined_bytes, joined_numbers
+from streams.bus.columns import ByteColumn, Numbers, joined_bytes, joined_numbers
 from streams.bus.contract import Chunk, NewRecord, RecordBlock, TopicPartition, Writable
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Refusal, Row
 from streams.engine.chunks import by_partition, join
@@ -17,7 +17,7 @@ from streams.engine.machine import Machine
 from streams.engine.merge import Unreadable, merge
 from streams.errors import CheckFailed, ImpossibleState
 from streams.topics import ACCOUNTS_READS, JOURNALS, POOLS_READS, STREAMS, Partitioning, partition_count
-from streams.wire.digest import records_digest
+from streams.wire.digest import COMPILED_FROM, records_digest
 from streams.wire.records import new_blocks, new_records
 
 TaskName = Literal["accounts", "pools"]
@@ -190,6 +190,8 @@ class Task:
         partition = TopicPartition(chunk.topic, chunk.partition)
         start, self.positions[partition] = self.positions[partition], chunk.stop
         self.counts[partition] += len(chunk)
+        if len(chunk) >= COMPILED_FROM:  # the digest and the codec both want them in one buffer
+            chunk.keys, chunk.values = ByteColumn.of(chunk.keys), ByteColumn.of(chunk.values)
         return Slice(*partition, start, chunk.stop, len(chunk), records_digest(chunk.timestamps_ms, chunk.keys, chunk.values))
 
     def _run(self, batch: Batch) -> Outputs:
