@@ -83,7 +83,8 @@ class Front(ThreadingHTTPServer):
     def __init__(self, path: str, port: int) -> None:
         import chdb
 
-        self.connection: Callable[[], Any] = lambda: chdb.connect(path)
+        connect: Any = chdb.connect  # typed by some builds of it only
+        self.connection: Callable[[], Any] = lambda: connect(path)
         self.engine = self.connection()  # kept open: with the last connection the engine would go
         self.version = self.engine.query("SELECT version()", "TabSeparated").bytes().decode().strip()
         self.faults: list[tuple[Fault, int]] = []
