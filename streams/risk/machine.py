@@ -340,11 +340,11 @@ class RiskMachine:
                 self.episodes.touched(int(self.book.positions.rows["group"][row]), time_us, out)
 
     def _decision(self, row: dict[str, Any], _index: int, out: Outputs) -> None:
-        """What the wave allocated stays reserved for its instructions; with the last chunk the rest is released."""
+        """What the wave allocated and is not executed yet stays reserved for its instructions; with the last chunk the rest is released."""
         for allocated in row["rows"]:
             key = (allocated["account"], row["instrument"], allocated["position_side"])
             if self.reservations.of(key, row["wave_id"]):
-                self.reservations.set(key, allocated["instruction_id"], allocated["lots"])
+                self.reservations.set(key, allocated["instruction_id"], self.results.left(allocated))
         if row["chunk"] == row["chunks"] - 1:
             self._go_on(self.reservations.release(row["wave_id"]), row["time_us"], out)
 

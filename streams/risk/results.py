@@ -4,6 +4,7 @@ Fills and updates of an account share one sequence over two streams, each in ord
 have passed n, or when nothing is missing below the greatest one seen.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any, Final
@@ -71,6 +72,12 @@ class Results:
         """A fill or update of the account says it executed an instruction."""
         known = self.executed.get((instruction_id, account)) or Executed(0, 0)
         self.executed[instruction_id, account] = Executed(known.lots + lots, known.amount + amount)
+
+    def left(self, allocated: Mapping[str, Any]) -> int:
+        """Lots that an instruction of an allocation may still take: its fills, and its result too, may have come before the decision."""
+        key = (allocated["instruction_id"], allocated["account"])
+        executed = self.executed.get(key)
+        return 0 if key in self.over else max(0, int(allocated["lots"]) - (0 if executed is None else executed.lots))
 
     def is_ready(self, account_row: int, row: dict[str, Any]) -> bool:
         """Whether all of the account's records up to the result's sequence are applied."""

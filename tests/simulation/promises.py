@@ -23,7 +23,10 @@ class _Held:
         self.by_wave: dict[int, dict[Position, int]] = defaultdict(dict)
         self.by_instruction: dict[int, dict[Position, int]] = defaultdict(dict)
         self.ended: dict[int, None] = {}  # results may come before the decision, and wait for their fills
+        self._until: dict[int, tuple[int, int]] = {}  # account and account_seq whose fills the result of an instruction waits for
+        self._ending: dict[int, dict[Position, int]] = {}  # what such instructions may hold until then
         self._lots: dict[Position, int] = {}  # of positions that were offered
+        self._done: dict[tuple[int, Position], int] = defaultdict(int)  # lots filled by instruction, also before the decision is heard
         self._newest: dict[int, int] = {}  # account_seq of fills, by account: what is delivered twice counts once
         self.changes: dict[Position, list[int]] = defaultdict(list)  # by the fills of this step
 
@@ -41,6 +44,16 @@ class _Held:
                 self.filled(row)
             case _:
                 self.ended[row["instruction_id"]] = None
+                self._until[row["instruction_id"]] = (row["account"], row["last_account_seq"])
+
+    def settle(self) -> None:
+        """What ended holds nothing any more, or, while its result may wait for fills, nothing that is certain."""
+        for instruction in self.ended:
+            if instruction in self.by_instruction:
+                self._ending[instruction] = self.by_instruction.pop(instruction)
+        over = [instruction for instruction in self._ending if self._newest.get(self._until[instruction][0], 0) >= self._until[instruction][1]]
+        for instruction in over:
+            del self._ending[instruction]
 
     def decided(self, row: dict[str, Any]) -> None:
         """A wave is over: what it allocated is its instructions' now."""
@@ -48,7 +61,8 @@ class _Held:
         for part in row["rows"]:
             position = (part["account"], row["instrument"], part["position_side"])
             if position in offered and part["instruction_id"] not in self.ended:
-                self.by_instruction[part["instruction_id"]][position] = part["lots"]
+                done = self._done.get((part["instruction_id"], position), 0)
+                self.by_instruction[part["instruction_id"]][position] = max(0, part["lots"] - done)
         if row["chunk"] == row["chunks"] - 1:
             self.by_wave.pop(row["wave_id"], None)
 
@@ -59,6 +73,7 @@ class _Held:
         self._newest[row["account"]] = row["account_seq"]
         position = (row["account"], row["instrument"], row["position_side"])
         self.changes[position].append(row["lots"])
+        self._done[row["instruction_id"] or 0, position] += abs(row["lots"])
         held = self.by_instruction.get(row["instruction_id"] or 0, {})
         if position in held:
             held[position] = max(0, held[position] - abs(row["lots"]))
@@ -67,7 +82,7 @@ class _Held:
             self._trim(position)
 
     def _trim(self, position: Position) -> None:
-        excess = self.of(position, besides=0) - abs(self._lots[position])
+        excess = self.of(position, besides=0) + sum(held.get(position, 0) for held in self._ending.values()) - abs(self._lots[position])
         for holds in (*self.by_wave.values(), *self.by_instruction.values()):
             if excess > 0 and position in holds:
                 gone = min(excess, holds[position])
@@ -108,8 +123,7 @@ def _shard(world: World, name: str, instruments: dict[int, int]) -> Iterator[str
             for part in (part for part in step["slices"] if part["topic"] == topic):
                 for row in _rows(world, TopicPartition(part["topic"], part["partition"]), part["from"], part["to"]):
                     held.hear(part["topic"], row)
-        for instruction in held.ended:
-            held.by_instruction.pop(instruction, None)
+        held.settle()
         offers = [
             (row["wave_id"], (offer["account"], instruments.get(row["wave_id"], 0), offer["position_side"]), offer)
             for row in candidates.get(step["step"], ())

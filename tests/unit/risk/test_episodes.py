@@ -225,10 +225,9 @@ def test_a_probe_waits_until_the_clock_reaches_its_time() -> None:
     assert desk.rows("adl-candidates", desk.feed(desk.mark(88)))
 
 
-def test_a_decision_keeps_what_was_allocated_and_a_fill_uses_it_up() -> None:
-    desk = shorts()
-    desk.feed(probe(desk, 9, 4))
-    decision = {
+def decided(desk: Desk, lots: int) -> Record:
+    """Wave 9 has taken so many lots of account 2, by instruction 55."""
+    return "adl-decisions", {
         "wave_id": 9,
         "pool": 1,
         "instrument": 1,
@@ -238,15 +237,28 @@ def test_a_decision_keeps_what_was_allocated_and_a_fill_uses_it_up() -> None:
         "chunks": 1,
         "event_time_us": desk.now(),
         "residuals": [],
-        "rows": [{"account": 2, "position_side": PositionSide.ONE_WAY, "lots": 4, "instruction_id": 55}],
+        "rows": [{"account": 2, "position_side": PositionSide.ONE_WAY, "lots": lots, "instruction_id": 55}],
     }
-    desk.feed(("adl-decisions", decision))
+
+
+def test_a_decision_keeps_what_was_allocated_and_a_fill_uses_it_up() -> None:
+    desk = shorts()
+    desk.feed(probe(desk, 9, 4))
+    desk.feed(decided(desk, 4))
     assert desk.machine.reservations.held_by(9) == []
     assert desk.machine.reservations.of((2, 1, 1), 55) == 4
     desk.feed(desk.fill(2, 3, 270, kind=FillKind.ADL, instruction_id=55))
     assert desk.machine.reservations.of((2, 1, 1), 55) == 1
     desk.feed(result(desk, {"instruction_id": 55, "kind": InstructionKind.ADL, "account": 2}, 3, Outcome.PARTIAL))
     assert desk.machine.reservations.of((2, 1, 1), 55) == 0
+
+
+def test_a_decision_heard_after_a_fill_of_it_keeps_what_is_left() -> None:
+    desk = shorts()
+    desk.feed(probe(desk, 9, 4))
+    desk.feed(desk.fill(2, 3, 270, kind=FillKind.ADL, instruction_id=55))
+    desk.feed(decided(desk, 4))
+    assert desk.machine.reservations.of((2, 1, 1), 55) == 1
 
 
 def test_hedge_legs_are_netted_before_anything_else() -> None:
