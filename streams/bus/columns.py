@@ -56,14 +56,16 @@ class ByteColumn(Sequence[bytes | None]):
         return cls(np.frombuffer(item, np.uint8), np.zeros(count, np.int64), np.full(count, len(item), np.int64))
 
     @property
-    def has_absent(self) -> bool:
-        """Whether any item is None."""
-        return bool(len(self.sizes)) and int(self.sizes.min()) < 0
-
-    @property
     def byte_count(self) -> int:
         """Bytes of all items together."""
         return int(np.maximum(self.sizes, 0).sum())
+
+    def compact(self) -> "ByteColumn":
+        """The same items, over no more of the buffer than they span: joining slices must not carry along what others of it hold."""
+        present = self.sizes >= 0
+        low = int(self.starts[present].min(initial=len(self.data)))
+        high = int((self.starts + self.sizes)[present].max(initial=low))
+        return ByteColumn(self.data[low:high], self.starts - low, self.sizes)
 
     def take(self, places: Any) -> "ByteColumn":
         """The items at these places (indexes or a mask), out of the same buffer."""
@@ -107,7 +109,7 @@ def joined_bytes(parts: Sequence[ByteItems]) -> ByteItems:
         return parts[0]
     if not all(isinstance(part, ByteColumn) for part in parts):
         return [item for part in parts for item in part]
-    columns = [part for part in parts if isinstance(part, ByteColumn)]
+    columns = [part.compact() for part in parts if isinstance(part, ByteColumn)]
     shifts = np.cumsum([0, *(len(column.data) for column in columns[:-1])])
     return ByteColumn(
         np.concatenate([column.data for column in columns]),

@@ -104,8 +104,17 @@ def test_a_byte_column_is_the_list_it_was_made_of(parts: list[list[bytes | None]
     assert len(whole) == len(plain)
     assert [whole[n] for n in range(len(plain))] == plain
     assert whole[1:3] == plain[1:3]
-    assert ByteColumn.of(plain).has_absent == (None in plain)
     assert ByteColumn.of(plain).byte_count == sum(len(item) for item in plain if item is not None)
+
+
+def test_slices_that_are_joined_again_and_again_hold_no_more_than_their_own_bytes() -> None:
+    left, none = ByteColumn.of([]), ByteColumn.of([None])
+    for turn in range(50):
+        whole = joined_bytes([left, none, ByteColumn.of([b"%03d" % turn] * 10)])
+        assert isinstance(whole, ByteColumn)
+        left = whole[-2:]  # what a reader of slices keeps
+        assert len(whole.data) <= 12 * 3
+        assert left == [b"%03d" % turn] * 2
 
 
 def test_numbers_are_pythons_own() -> None:
