@@ -108,7 +108,7 @@ class Outcome(IntEnum):
 
 
 class InsolvencyKind(IntEnum):
-    """POSITION: take this position over. DEFICIT: the flat group owes this. CLOSED: the episode is over."""
+    """POSITION: these lots are to be placed. DEFICIT: the flat group owes this. CLOSED: the episode is over."""
 
     UNKNOWN = 0
     POSITION = 1
@@ -180,11 +180,45 @@ class LedgerAccount(IntEnum):
 
 
 class WaveStatus(IntEnum):
-    """ALLOCATED: these lots stay reserved for these instructions. CLOSED: nothing could be allocated; all is released."""
+    """ALLOCATED, CLOSED: a wave is decided, with and without instructions. PLACED: outside a wave. WITHDRAWN: rows given back to their shard."""
 
     UNKNOWN = 0
     ALLOCATED = 1
     CLOSED = 2
+    PLACED = 3
+    WITHDRAWN = 4
+
+
+class AnswerKind(IntEnum):
+    """ANSWER: to a probe. WITHDRAWN: these candidates are asked back, because their own group must be resolved."""
+
+    UNKNOWN = 0
+    ANSWER = 1
+    WITHDRAWN = 2
+
+
+class AdlWhen(IntEnum):
+    """INSOLVENT: only positions of groups below zero go to winners. UNPLACED: also what the market did not take and the fund may not."""
+
+    UNKNOWN = 0
+    INSOLVENT = 1
+    UNPLACED = 2
+
+
+class RoomFloor(IntEnum):
+    """Equity that a deleveraged group keeps: none, or the maintenance of what it has left."""
+
+    UNKNOWN = 0
+    ZERO = 1
+    MAINTENANCE = 2
+
+
+class LatePolicy(IntEnum):
+    """A wave whose deadline has passed is decided without the late shards, or closed and asked again."""
+
+    UNKNOWN = 0
+    LEAVE_OUT = 1
+    GIVE_UP = 2
 
 
 class RankPolicy(IntEnum):

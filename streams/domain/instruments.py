@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from streams.domain.events import DeadLetterReason, InstrumentKind, PriceRule, RankPolicy
+from streams.domain.events import AdlWhen, DeadLetterReason, InstrumentKind, LatePolicy, PriceRule, RankPolicy, RoomFloor
 from streams.domain.money import MAX_INSTRUMENT, MAX_LOTS, MAX_VALUE, MAX_WARNING_PPM, PPM, mul_ppm_ceil
 
 
@@ -104,6 +104,16 @@ class Pool:
     adl_stop_value: int
     warning_ratio_ppm: int
     instruction_valid_us: int
+    adl_when: AdlWhen = AdlWhen.INSOLVENT
+    room_floor: RoomFloor = RoomFloor.ZERO
+    price_cap_ppm: int | None = None
+    wave_deadline_us: int = 1_000_000
+    wave_late: LatePolicy = LatePolicy.GIVE_UP
+    unwind_limit_ppm: int = 50_000
+    unwind_lots_max: int | None = None
+    fund_floor_value: int = 0
+    retry_pause_us: int = 100_000
+    retry_alarm_count: int = 5
 
 
 def parse_pool(row: Mapping[str, Any]) -> Pool | tuple[DeadLetterReason, str]:
@@ -117,9 +127,31 @@ def parse_pool(row: Mapping[str, Any]) -> Pool | tuple[DeadLetterReason, str]:
             DeadLetterReason.OUT_OF_BOUNDS,
             f"score_wallet_floor, instruction_valid_us: positive; warning_ratio_ppm: 0..{MAX_WARNING_PPM}",
         )
+    if AdlWhen.UNKNOWN == row["adl_when"] or RoomFloor.UNKNOWN == row["room_floor"] or LatePolicy.UNKNOWN == row["wave_late"]:
+        return DeadLetterReason.BAD_VALUE, "adl_when, room_floor and wave_late must be known"
+    refused = _out_of_bounds(row)
+    if refused:
+        return refused
     return Pool(
         pool=row["pool"], version=row["version"], asset=row["asset"], fund_account=row["fund_account"], policy_id=RankPolicy(row["policy_id"]),
         price_rule=PriceRule(row["price_rule"]), score_wallet_floor=row["score_wallet_floor"], net_notional_cap=row["net_notional_cap"],
         adl_start_value=row["adl_start_value"], adl_stop_value=row["adl_stop_value"], warning_ratio_ppm=row["warning_ratio_ppm"],
-        instruction_valid_us=row["instruction_valid_us"],
+        instruction_valid_us=row["instruction_valid_us"], adl_when=AdlWhen(row["adl_when"]), room_floor=RoomFloor(row["room_floor"]),
+        price_cap_ppm=row["price_cap_ppm"], wave_deadline_us=row["wave_deadline_us"], wave_late=LatePolicy(row["wave_late"]),
+        unwind_limit_ppm=row["unwind_limit_ppm"], unwind_lots_max=row["unwind_lots_max"], fund_floor_value=row["fund_floor_value"],
+        retry_pause_us=row["retry_pause_us"], retry_alarm_count=row["retry_alarm_count"],
     )  # fmt: skip
+
+
+_DAY_US = 86_400_000_000
+_POOL_BOUNDS = {
+    "wave_deadline_us": (1, _DAY_US), "unwind_limit_ppm": (0, PPM), "fund_floor_value": (-MAX_VALUE, MAX_VALUE),
+    "retry_pause_us": (0, _DAY_US), "retry_alarm_count": (1, 10_000), "price_cap_ppm": (0, PPM), "unwind_lots_max": (1, MAX_LOTS),
+}  # fmt: skip
+
+
+def _out_of_bounds(row: Mapping[str, Any]) -> tuple[DeadLetterReason, str] | None:
+    for field, (least, most) in _POOL_BOUNDS.items():
+        if row[field] is not None and not least <= row[field] <= most:
+            return DeadLetterReason.OUT_OF_BOUNDS, f"{field} must lie in {least}..{most}"
+    return None

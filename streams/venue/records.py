@@ -80,6 +80,16 @@ class Recorder:
             "adl_stop_value": p.adl_stop_value,
             "warning_ratio_ppm": p.warning_ratio_ppm,
             "instruction_valid_us": p.instruction_valid_us,
+            "adl_when": int(p.adl_when),
+            "room_floor": int(p.room_floor),
+            "price_cap_ppm": p.price_cap_ppm,
+            "wave_deadline_us": p.wave_deadline_us,
+            "wave_late": int(p.wave_late),
+            "unwind_limit_ppm": p.unwind_limit_ppm,
+            "unwind_lots_max": p.unwind_lots_max,
+            "fund_floor_value": p.fund_floor_value,
+            "retry_pause_us": p.retry_pause_us,
+            "retry_alarm_count": p.retry_alarm_count,
         }
         self._records.append(("pools", 0, row))
 

@@ -6,16 +6,19 @@ from typing import Any
 
 from streams.domain.batch import Outputs
 from streams.domain.events import (
+    AdlWhen,
     FlowCause,
     Grade,
     InsolvencyKind,
     InstructionKind,
     InstrumentKind,
+    LatePolicy,
     MarginMode,
     Outcome,
     PositionSide,
     PriceRule,
     RankPolicy,
+    RoomFloor,
 )
 from streams.domain.money import div_ceil
 from streams.pools import PoolsMachine
@@ -42,6 +45,8 @@ def pool(**more: Any) -> Record:
         "event_time_us": 1, "pool": 1, "version": 1, "asset": 1, "fund_account": FUND, "policy_id": RankPolicy.BITMEX,
         "price_rule": PriceRule.BANKRUPTCY, "score_wallet_floor": 1, "net_notional_cap": None, "adl_start_value": -(10**12),
         "adl_stop_value": 10**12, "warning_ratio_ppm": 0, "instruction_valid_us": 1_000_000,
+        "adl_when": AdlWhen.INSOLVENT, "room_floor": RoomFloor.ZERO, "price_cap_ppm": None, "wave_deadline_us": 1_000_000, "wave_late": LatePolicy.GIVE_UP,
+        "unwind_limit_ppm": 50_000, "unwind_lots_max": None, "fund_floor_value": 0, "retry_pause_us": 0, "retry_alarm_count": 5,
     }  # fmt: skip
     return "pools", {**row, **more}
 
