@@ -44,18 +44,18 @@ def _set_all(tables: Tables, group: int, low: int, high: int) -> None:
 
 
 @kernel
-def _warning_ratios(tables: Tables, group: int) -> tuple[int, int, int]:
-    """(least, greatest warning ratio, number of tiers) over the group's positions that are not flat."""
+def _warning_ratio(tables: Tables, group: int) -> tuple[int, int]:
+    """(greatest warning ratio, number of tiers) over the group's positions that are not flat."""
     p, ins = tables.positions.rows, tables.instruments.rows
-    least, greatest, tiers = NEVER_HIGH, 0, 0
+    greatest, tiers = 0, 0
     row = tables.groups.rows["first_position"][group]
     while row != EMPTY:
         if p["lots"][row] != 0:
             instrument_row = p["instrument_row"][row]
-            least, greatest = min(least, ins["warning_ppm"][instrument_row]), max(greatest, ins["warning_ppm"][instrument_row])
+            greatest = max(greatest, ins["warning_ppm"][instrument_row])
             tiers += ins["tier_count"][instrument_row]
         row = p["next_position"][row]
-    return least, greatest, tiers
+    return greatest, tiers
 
 
 @kernel
@@ -89,9 +89,9 @@ def reband(tables: Tables, group: int) -> int:
 def _band(tables: Tables, group: int, equity: int, maintenance: int, count: int, priced: bool) -> int:
     """`reband` of a watched group that has just been evaluated."""
     g, p, ins = tables.groups.rows, tables.positions.rows, tables.instruments.rows
-    least, warning, tiers = _warning_ratios(tables, group)
+    warning, tiers = _warning_ratio(tables, group)
     state = classify(equity, maintenance, warning)
-    if not priced or g["in_episode"][group] != 0 or state != g["state"][group] or least != warning:
+    if count == 0 or not priced or g["in_episode"][group] != 0 or state != g["state"][group]:
         _set_all(tables, group, NEVER_HIGH, NEVER_LOW)
         return state
     bankrupt = _budget(equity, maintenance, 0, count, tiers)
@@ -128,22 +128,31 @@ def settle_pending(tables: Tables) -> None:
 
 
 @kernel
-def _look(tables: Tables, row: int, warning_ppm: int, crossed: NDArray[np.int64], count: int) -> int:
-    """Evaluate the group of a position whose band was left; list it if its state class changed (in an episode: got worse). New count."""
+def _look(tables: Tables, row: int, crossed: NDArray[np.int64], count: int) -> int:
+    """Evaluate the group of a position whose band was left; list it if its state class changed. New count."""
     g = tables.groups.rows
     group = tables.positions.rows["group"][row]
     if g["watched"][group] == 0 or g["listed"][group] != 0:
         return count
     equity, maintenance, positions, priced = evaluate(tables, group)
-    _band(tables, group, equity, maintenance, positions, priced)
-    if not priced:
-        return count
-    state = classify(equity, maintenance, warning_ppm)
-    if state > g["state"][group] or (state < g["state"][group] and g["in_episode"][group] == 0):
+    state = _band(tables, group, equity, maintenance, positions, priced)
+    if priced and state != g["state"][group]:
         g["listed"][group] = 1
         crossed[count] = group
         return count + 1
     return count
+
+
+@kernel
+def is_crossing(tables: Tables, group: int) -> bool:
+    """Whether a watched, priced group is in an episode, or its state class at the marks in force is not the one it was left in."""
+    g = tables.groups.rows
+    if g["watched"][group] == 0:
+        return False
+    if g["in_episode"][group] != 0:
+        return True
+    equity, maintenance, _, priced = evaluate(tables, group)
+    return bool(priced and classify(equity, maintenance, _warning_ratio(tables, group)[0]) != g["state"][group])
 
 
 @kernel
@@ -155,7 +164,7 @@ def apply_mark(tables: Tables, instrument_row: int, mark_ticks: int, crossed: ND
     count, block = 0, ins["first_block"][instrument_row]
     while block != EMPTY:
         if mark_ticks < bands.block_low[block] or mark_ticks > bands.block_high[block]:
-            count = _look_at_block(tables, block, mark_ticks, ins["warning_ppm"][instrument_row], crossed, count)
+            count = _look_at_block(tables, block, mark_ticks, crossed, count)
         block = bands.next_block[block]
     for n in range(count):
         tables.groups.rows["listed"][crossed[n]] = 0
@@ -163,11 +172,11 @@ def apply_mark(tables: Tables, instrument_row: int, mark_ticks: int, crossed: ND
 
 
 @kernel
-def _look_at_block(tables: Tables, block: int, mark_ticks: int, warning_ppm: int, crossed: NDArray[np.int64], count: int) -> int:
+def _look_at_block(tables: Tables, block: int, mark_ticks: int, crossed: NDArray[np.int64], count: int) -> int:
     bands = tables.bands
     for slot in range(block * BLOCK, (block + 1) * BLOCK):
         if (mark_ticks < bands.low[slot] or mark_ticks > bands.high[slot]) and tables.positions.rows["lots"][bands.owner[slot]] != 0:
-            count = _look(tables, bands.owner[slot], warning_ppm, crossed, count)
+            count = _look(tables, bands.owner[slot], crossed, count)
     low, high = NEVER_LOW, NEVER_HIGH
     for slot in range(block * BLOCK, (block + 1) * BLOCK):
         low, high = max(low, bands.low[slot]), min(high, bands.high[slot])
@@ -189,7 +198,7 @@ class MarkColumns(NamedTuple):
 def apply_marks(tables: Tables, marks: MarkColumns, start: int, stop: int, second: int, crossed: NDArray[np.int64]) -> tuple[int, int]:
     """Apply plain marks from `start` on, until one lists groups. Returns (first row not taken, groups listed by the row before it).
 
-    A mark is not plain, and not taken, when it ends the event second, is its instrument's first, or must be refused.
+    A mark is not plain, and not taken, when it ends the event second, is its instrument's first, must be refused, or positions wait for it.
     """
     ins = tables.instruments.rows
     for n in range(start, stop):
@@ -197,7 +206,7 @@ def apply_marks(tables: Tables, marks: MarkColumns, start: int, stop: int, secon
         row = tables.by_id[instrument] if 0 < instrument < len(tables.by_id) else EMPTY
         if row == EMPTY or marks.time_us[n] // _SECOND_US > second or ins["mark_ticks"][row] == 0:
             return n, 0
-        if not 0 < marks.mark_ticks[n] <= ins["max_mark_ticks"][row]:
+        if not 0 < marks.mark_ticks[n] <= ins["max_mark_ticks"][row] or ins["waiting"][row] != 0:
             return n, 0
         if marks.grade[n] == _FROZEN or marks.sequence[n] <= ins["mark_sequence"][row]:
             continue

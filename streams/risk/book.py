@@ -19,6 +19,7 @@ from streams.domain.positions import fill_effect
 from streams.domain.state import StateTable
 from streams.risk import layout as k
 from streams.risk.bands import BandStore, MarkColumns, apply_mark, apply_marks
+from streams.risk.bands import is_crossing as k_crosses
 from streams.risk.rebuild import make_all_pending, rebuild_links, watch_all
 from streams.risk.table import EMPTY, RowIndex, RowTable, find, touch, touch_all
 
@@ -48,6 +49,11 @@ class Flow:
 Refused = tuple[DeadLetterReason, str]
 
 
+def group_fields(key: GroupKey) -> dict[str, int | None]:
+    """The group of a key as the streams name it: both fields null for the cross group."""
+    return {"group_instrument": key[2] or None, "group_side": key[3] or None}
+
+
 class Book:
     """Tables, indexes and parameters of one shard."""
 
@@ -65,7 +71,7 @@ class Book:
             "instruments", ("instrument", "mark_ticks", "mark_sequence", "version"),
             (
                 "value_per_tick_lot", "asset", "max_lots", "max_mark_ticks", "tier_from", "tier_count", "warning_ppm", "first_block",
-                "last_block", "last_used",
+                "last_block", "last_used", "waiting",
             ), salt=4,
         )  # fmt: skip
         self.parameters: StateTable[int, Instrument] = StateTable("instrument_parameters", int, Instrument)
@@ -153,6 +159,15 @@ class Book:
             row = int(self.positions.rows["next_position"][row])
         return sorted(rows, key=self.position_key)
 
+    def positions_of(self, group: int) -> list[int]:
+        """Rows of all positions of the group, flat ones too, in position-key order."""
+        return sorted(self._chain(group), key=self.position_key)
+
+    def warning_ppm(self, group: int) -> int:
+        """The group's one warning ratio: the greatest of its positions' pools, so that it warns no later than any of them would."""
+        rows = self.instruments.rows["warning_ppm"]
+        return max((int(rows[self.positions.rows["instrument_row"][row]]) for row in self.held(group)), default=0)
+
     def groups_of(self, account_row: int) -> Iterator[int]:
         """Rows of the account's groups."""
         row = int(self.accounts.rows["first_group"][account_row])
@@ -169,17 +184,22 @@ class Book:
         row = self.instruments.rows[self.instrument_row(instrument)]
         return int(row["mark_ticks"]), int(row["mark_sequence"])
 
-    def measure(self, group: int) -> tuple[int, dict[int, int], dict[int, int]]:
-        """(equity, {position row: signed value}, {position row: maintenance}) of a group, exact, from kept figures only."""
+    def measure(self, group: int, marks: NDArray[np.int64] | None = None) -> tuple[int, dict[int, int], dict[int, int]]:
+        """(equity, {position row: signed value}, {position row: maintenance}) of a group, exact; at `marks` by instrument row, or those in force."""
         values: dict[int, int] = {}
         maintenance: dict[int, int] = {}
         equity = int(self.groups.rows["wallet"][group])
         for row in self.held(group):
             instrument = self.parameters_at(row)
-            values[row] = instrument.value(int(self.positions.rows["lots"][row]), self.mark_of(instrument.instrument)[0])
+            ticks = self.mark_of(instrument.instrument)[0] if marks is None else int(marks[self.positions.rows["instrument_row"][row]])
+            values[row] = instrument.value(int(self.positions.rows["lots"][row]), ticks)
             maintenance[row] = instrument.maintenance(values[row])
             equity += values[row] - int(self.positions.rows["cost"][row])
         return equity, values, maintenance
+
+    def is_crossing(self, group: int) -> bool:
+        """Whether the group's state is no longer that of its equity, or its episode must hear of what changed."""
+        return bool(k_crosses(self.tables(), group))
 
     def is_priced(self, group: int) -> bool:
         """Whether everything the group holds has a mark."""

@@ -16,6 +16,7 @@ class Clock:
     def __init__(self) -> None:
         self.us = 0
         self.second = 0
+        self.marks_seen = 0  # records of marks given to the machine: who has been given as many knows the same marks
         self.consumed: StateTable[tuple[str, int], int] = StateTable("consumed", tuple[str, int], int)
 
     def move(self, time_us: int) -> int | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from streams.domain.events import FillKind, MarginMode, PositionSide
 from streams.domain.money import MAX_ACCOUNT, MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET
+from streams.risk.bands import is_crossing
 from streams.risk.layout import Tables, add_account, add_group, add_position, begin_sequence, move_wallet, position_key, set_position
 from streams.risk.table import EMPTY, find, kernel, touch
 
@@ -76,24 +77,24 @@ def _is_fast_fill(tables: Tables, fills: FillColumns, n: int) -> bool:
 
 
 @kernel
-def _apply_fast_fill(tables: Tables, fills: FillColumns, n: int) -> bool:
-    """Apply a fast fill; False where the exact path must decide instead (no money moved then)."""
+def _apply_fast_fill(tables: Tables, fills: FillColumns, n: int) -> int:
+    """Apply a fast fill; row of its group, or EMPTY where the exact path must decide instead (no money moved then)."""
     account_row, instrument_row = find(tables.account_index, fills.account[n]), tables.by_id[fills.instrument[n]]
     group = _fast_group(tables, account_row, instrument_row, fills.position_side[n], fills.margin_mode[n])
     if group == EMPTY:
-        return False
+        return EMPTY
     g, p = tables.groups.rows, tables.positions.rows
     row = add_position(tables, account_row, instrument_row, fills.position_side[n], group)
     lots, cost, change, quote = p["lots"][row], p["cost"][row], fills.lots[n], fills.quote[n]
     if g["in_episode"][group] != 0 or p["reserved"][row] != 0 or abs(lots) >= _FAST_LOTS:
-        return False
+        return EMPTY
     if lots == 0 and g["open_positions"][group] >= _MAX_POSITIONS:
-        return False
+        return EMPTY
     if lots == 0 or (lots > 0) == (change > 0):
         if abs(lots + change) > tables.instruments.rows["max_lots"][instrument_row] or abs(cost + quote) > _MAX_VALUE:
-            return False
+            return EMPTY
         set_position(tables, row, lots + change, cost + quote)
-        return True
+        return group
     size, flow = abs(lots), abs(change)
     closing = min(size, flow)
     whole, rest = cost // size, cost % size
@@ -102,30 +103,36 @@ def _apply_fast_fill(tables: Tables, fills: FillColumns, n: int) -> bool:
     cash = opened_quote - quote - released
     wallet, lots_after = g["wallet"][group] + cash, lots + change
     if abs(wallet) > _MAX_WALLET or (wallet < 0 and lots_after == 0):
-        return False  # flat and below zero may be a deficit
+        return EMPTY  # flat and below zero may be a deficit
     if abs(lots_after) > tables.instruments.rows["max_lots"][instrument_row]:
-        return False
+        return EMPTY
     move_wallet(tables, group, cash)
     set_position(tables, row, lots_after, opened_quote if flow > size else cost - released)
-    return True
+    return group
 
 
 @kernel
-def apply_fills(tables: Tables, fills: FillColumns, start: int, stop: int) -> tuple[int, int]:
-    """Apply plain trades from `start` on. Returns (first row not taken, duplicates passed over)."""
+def apply_fills(tables: Tables, fills: FillColumns, start: int, stop: int) -> tuple[int, int, int]:
+    """Apply plain trades from `start` on, until one changes a group's state. Returns (first row not taken, duplicates passed over, group).
+
+    The group is the one whose state the row before changed, or EMPTY.
+    """
     duplicates = 0
     for n in range(start, stop):
         if not _is_fast_fill(tables, fills, n):
-            return n, duplicates
+            return n, duplicates, EMPTY
         a = tables.accounts.rows
         account_row = add_account(tables, fills.account[n], fills.partition[n])
         if fills.account_seq[n] <= a["fill_seq"][account_row]:
             duplicates += 1
             continue
-        if not _apply_fast_fill(tables, fills, n):
-            return n, duplicates
+        group = _apply_fast_fill(tables, fills, n)
+        if group == EMPTY:
+            return n, duplicates, EMPTY
         begin_sequence(tables, account_row, fills.account_seq[n])
         a["fill_seq"][account_row] = fills.account_seq[n]
         a["applied"][account_row] += 1
         touch(tables.accounts, account_row)
-    return stop, duplicates
+        if is_crossing(tables, group):
+            return n + 1, duplicates, group
+    return stop, duplicates, EMPTY

@@ -16,8 +16,9 @@ from streams.domain.instruments import Instrument, Pool, parse_instrument, parse
 from streams.domain.money import MAX_ACCOUNT
 from streams.domain.state import StateTable, combine, scalars_from_arrow, scalars_to_arrow
 from streams.risk import fund_flows
+from streams.risk.asking import Asking
 from streams.risk.bands import MarkColumns
-from streams.risk.book import OPENING, SUSPECT, Book, Booked, Refused
+from streams.risk.book import OPENING, SUSPECT, Book, Booked, PositionKey, Refused
 from streams.risk.candidates import Probes
 from streams.risk.clock import Clock
 from streams.risk.corrections import PLACES, Corrections, record_of
@@ -25,13 +26,15 @@ from streams.risk.episodes import Episodes
 from streams.risk.fills import FillColumns, apply_fills
 from streams.risk.layout import begin_sequence
 from streams.risk.refusals import dead_letter, fill_refusal
-from streams.risk.reservations import Reservations
+from streams.risk.placements import Placements
+from streams.risk.reservations import Reservations, Rooms
 from streams.risk.results import Results
 from streams.risk.table import EMPTY, touch
 from streams.risk.totals import emit_totals
 from streams.risk.updates import Updates
+from streams.risk.waiting import Waiting
 
-VERSION: Final = 2
+VERSION: Final = 3
 _EXCHANGE: Final = ("fills", "account-updates", "instruction-results")  # these and marks: what is read of them stands in shard-totals
 _FILL_COLUMNS: Final = FillColumns._fields[:-1]
 FrozenRow = dict[str, int | None]
@@ -46,13 +49,15 @@ class RiskMachine:
         self._shard = shard
         self.book = Book()
         self.reservations = Reservations(self.book)
-        self.episodes = Episodes(self.book, self.reservations)
+        self.rooms, self.waiting, self.clock = Rooms(), Waiting(self.book), Clock()
+        self.asking = Asking(self.book, self.reservations, self.clock, shard)
+        self.episodes = Episodes(self.book, self.reservations, self.waiting, self.asking)
         self.updates = Updates(self.book)
         self.results = Results(self.book)
         self.corrections = Corrections(self.book)
         self._waiting: StateTable[tuple[int, int, int], FrozenRow] = StateTable("waiting_rows", tuple[int, int, int], FrozenRow)
-        self.probes = Probes(self.book, self.reservations, shard)
-        self.clock = Clock()
+        self.probes = Probes(self.book, self.reservations, self.rooms, self.asking, shard)
+        self.placements = Placements(self.book, self.reservations, self.rooms, self.asking, self.episodes, self.results)
 
     # -- contract ---------------------------------------------------------------------------------------------------------------------
 
@@ -76,8 +81,8 @@ class RiskMachine:
         out = Outputs()
         handlers: dict[str, Handler] = {
             UNDECODABLE: self._undecodable, "instruments": self._instrument, "pools": self._pool, "account-updates": self._update,
-            "instruction-results": self._result, "corrections": self._correction, "adl-decisions": self._decision,
-            "adl-probes": lambda row, _, out: self.probes.ask(row, self.clock.us, out),
+            "instruction-results": self._result, "corrections": self._correction,
+            "adl-decisions": lambda row, _, out: self.placements.decided(row, out), "adl-probes": self._probe,
         }  # fmt: skip
         for stream, start, stop in batch.runs:
             rows = batch.rows[stream]
@@ -103,17 +108,20 @@ class RiskMachine:
     def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
         """Take over a snapshot."""
         scalars = scalars_from_arrow(tables["scalars"])
-        self.clock.us, self.clock.second = scalars["clock_us"], scalars["second"]
+        self.clock.us, self.clock.second, self.clock.marks_seen = scalars["clock_us"], scalars["second"], scalars["marks_seen"]
         for part in self._own_parts():
             part.from_arrow(tables[part.name])
         self.book.restore(tables, self.results.waiting_by_account())
         self.reservations.reindex()
+        self.rooms.reindex()
+        self.waiting.reindex()
         self.results.reindex()
         self.corrections.reindex()
 
     def _own_parts(self) -> list[StateTable[Any, Any]]:
         return [
-            self.reservations.lots, self.episodes.table, self.episodes.awaited, self.updates.claims, self.updates.opening, self.results.waiting,
+            self.reservations.lots, self.rooms.table, self.waiting.table, self.asking.asked, self.asking.told, self.asking.offers,
+            self.episodes.table, self.episodes.awaited, self.updates.claims, self.updates.opening, self.results.waiting,
             self.corrections.letters, self.results.executed, self.results.over, self._waiting, self.probes.waiting, self.clock.consumed,
         ]  # fmt: skip
 
@@ -121,7 +129,9 @@ class RiskMachine:
         return [*self.book.parts(), *self._own_parts()]
 
     def _scalars(self) -> dict[str, int]:
-        return {"version": VERSION, "shard": self._shard, "clock_us": self.clock.us, "second": self.clock.second}
+        return {
+            "version": VERSION, "shard": self._shard, "clock_us": self.clock.us, "second": self.clock.second, "marks_seen": self.clock.marks_seen,
+        }  # fmt: skip
 
     # -- what cannot be applied -------------------------------------------------------------------------------------------------------
 
@@ -189,10 +199,12 @@ class RiskMachine:
         """Plain trades compiled, the rest one by one."""
         columns = FillColumns._make([*(np.asarray(rows.columns[name]) for name in _FILL_COLUMNS), rows.partition])
         while start < stop:
-            start, duplicates = apply_fills(self.book.tables(stop - start + 4), columns, start, stop)
+            start, duplicates, group = apply_fills(self.book.tables(stop - start + 4), columns, start, stop)
             if duplicates:
                 out.alarm("duplicates_ignored", stream="fills", count=int(duplicates))
-            if start < stop:
+            if group != EMPTY:
+                self.episodes.judge(int(group), int(rows.time_us[start - 1]), out)
+            elif start < stop:
                 self._fill(rows.row(start), start, out)
                 start += 1
 
@@ -213,15 +225,21 @@ class RiskMachine:
         if not isinstance(booked, Booked):
             self._refuse("fills", index, row, booked, out, is_counted=True)
             return
-        closed = min(abs(before), abs(row["lots"])) if before * row["lots"] < 0 else 0
-        self.reservations.filled(key, closed, row["kind"], row["instruction_id"])
+        after = int(self.book.positions.rows["lots"][booked.position])
+        self.reservations.filled(key, before, after, row["kind"], row["instruction_id"])
         if row["instruction_id"] is not None and row["leg"] == 0:
             self.results.note(row["instruction_id"], row["account"], lots=abs(row["lots"]))
         pool = fund_flows.fund_pool(self.book, row["account"])
         if pool is not None:
             fund_flows.fill_flow(self.book, pool, row, booked.cash, out)
-        self.episodes.touched(booked.group, row["time_us"], out)
+        self.asking.changed(key, row["time_us"], out)
+        self._touched(booked.group, row["time_us"], out)
         self._release_results(row["account"], out)
+
+    def _touched(self, group: int, time_us: int, out: Outputs) -> None:
+        """The group's money has changed: it is judged at once where that means something."""
+        if self.book.is_crossing(group):
+            self.episodes.judge(group, time_us, out)
 
     def _update(self, row: dict[str, Any], index: int | None, out: Outputs) -> None:
         refused = self.updates.refusal(row) if 0 < row["account"] < MAX_ACCOUNT else (DeadLetterReason.OUT_OF_BOUNDS, "account out of bounds")
@@ -243,9 +261,7 @@ class RiskMachine:
         if pool is not None and group != EMPTY:
             fund_flows.update_flow(self.book, pool, row, out)
         if group != EMPTY:
-            if row["kind"] in (UpdateKind.COVER, UpdateKind.SOCIALISED):
-                self.episodes.paid(group, row["amount"])
-            self.episodes.touched(group, row["time_us"], out)
+            self._touched(group, row["time_us"], out)
         self._release_results(row["account"], out)
 
     def _snapshot_part(self, row: dict[str, Any], index: int | None, out: Outputs) -> None:
@@ -269,8 +285,7 @@ class RiskMachine:
             del self._waiting[waiting]
             if waiting[1] > row["account_seq"]:
                 (self._fill if waiting[2] else self._update)(later, None, out)
-        for group in list(self.book.groups_of(account_row)):
-            self.episodes.restated(group, row["time_us"], out)
+        self.episodes.restated(account_row, row["time_us"], out)
         self._release_results(row["account"], out)
 
     def _correction(self, row: dict[str, Any], index: int, out: Outputs) -> None:
@@ -304,7 +319,7 @@ class RiskMachine:
         self.book.set_flag(account_row, SUSPECT, on=False)
         self._say_account(row["account"], GroupState.HEALTHY, row["time_us"], out)
         for group in list(self.book.groups_of(account_row)):
-            self.episodes.touched(group, row["time_us"], out)
+            self._touched(group, row["time_us"], out)
         self._release_results(row["account"], out)
 
     # -- results and waves ------------------------------------------------------------------------------------------------------------
@@ -323,30 +338,20 @@ class RiskMachine:
         contradiction = self.results.contradiction(row)
         if contradiction:
             self._refuse("instruction-results", index, row, contradiction, out)
-        released = self.reservations.release(row["instruction_id"])
-        self.episodes.result(row, row["time_us"], out)
-        self._go_on(released, row["time_us"], out)
+        self.placements.ended(row, out)
 
     def _release_results(self, account: int, out: Outputs) -> None:
         """Results of the account whose fills are all in now."""
         for row in self.results.take_ready(account):
             self._result(row, None, out)
 
-    def _go_on(self, positions: list[tuple[int, int, int]], time_us: int, out: Outputs) -> None:
-        """Positions have free lots again: episodes that waited for them go on."""
-        for position in positions:
-            row = self.book.position_row(position)
-            if row != EMPTY:
-                self.episodes.touched(int(self.book.positions.rows["group"][row]), time_us, out)
+    def _probe(self, row: dict[str, Any], _index: int, out: Outputs) -> None:
+        self._left_waves(self.probes.ask(row, self.clock.us, out), row["time_us"], out)
 
-    def _decision(self, row: dict[str, Any], _index: int, out: Outputs) -> None:
-        """What the wave allocated and is not executed yet stays reserved for its instructions; with the last chunk the rest is released."""
-        for allocated in row["rows"]:
-            key = (allocated["account"], row["instrument"], allocated["position_side"])
-            if self.reservations.of(key, row["wave_id"]):
-                self.reservations.set(key, allocated["instruction_id"], self.results.left(allocated))
-        if row["chunk"] == row["chunks"] - 1:
-            self._go_on(self.reservations.release(row["wave_id"]), row["time_us"], out)
+    def _left_waves(self, positions: list[PositionKey], time_us: int, out: Outputs) -> None:
+        """Positions that have left their wave, because their groups have recovered: their episodes go on as their states say."""
+        for position in positions:
+            self.placements.go_on(position, time_us, out)
 
     # -- marks ------------------------------------------------------------------------------------------------------------------------
 
@@ -356,16 +361,18 @@ class RiskMachine:
         while start < stop:
             taken, crossed = (start, []) if len(self.probes.waiting) else self.book.apply_marks(columns, start, stop, self.clock.second)
             if taken > start:
+                self.clock.marks_seen += taken - start
                 self.clock.move(int(rows.time_us[start:taken].max()))
                 self.clock.read(rows, start, taken)
             for group in crossed:
-                self.episodes.crossed(group, int(columns.instrument[taken - 1]), int(rows.time_us[taken - 1]), out)
+                self.episodes.judge(group, int(rows.time_us[taken - 1]), out, instrument=int(columns.instrument[taken - 1]))
             if taken < stop and not crossed:
                 self._mark(rows.row(taken), taken, out)
                 taken += 1
             start = taken
 
     def _mark(self, row: dict[str, Any], index: int, out: Outputs) -> None:
+        self.clock.marks_seen += 1
         self._tick(row, out)
         instrument_row = self.book.instrument_row(row["instrument"])
         if instrument_row == EMPTY:
@@ -375,11 +382,12 @@ class RiskMachine:
         elif row["grade"] != Grade.FROZEN and row["sequence"] > self.book.mark_of(row["instrument"])[1]:
             is_first = self.book.mark_of(row["instrument"])[0] == 0
             for group in self.book.apply_mark(instrument_row, row["mark_ticks"], row["sequence"]):
-                self.episodes.crossed(group, row["instrument"], row["time_us"], out)
+                self.episodes.judge(group, row["time_us"], out, instrument=row["instrument"])
+            self.episodes.marked(row["instrument"], row["time_us"], out)
             if is_first:
-                for position in self.book.holders(instrument_row):
-                    self.episodes.touched(int(self.book.positions.rows["group"][position]), row["time_us"], out)
-        self.probes.answer_due(self.clock.us, row["time_us"], out)
+                for group in dict.fromkeys(int(self.book.positions.rows["group"][p]) for p in self.book.holders(instrument_row)):
+                    self._touched(group, row["time_us"], out)
+        self._left_waves(self.probes.answer_due(self.clock.us, row["time_us"], out), row["time_us"], out)
 
     def _tick(self, row: dict[str, Any], out: Outputs) -> None:
         """Move the clock; when a second is over, say its totals and look for what is overdue."""

@@ -1,16 +1,20 @@
-"""Who holds which lots of a position: an episode that is being resolved, a wave that was offered them, an instruction that will take them.
+"""Who holds which lots of a position: the pool that was asked to place them, a wave that was offered them, an instruction that will take them.
 
-Lots leave a reservation only by fill, or when their wave or instruction is over.
+Lots leave a reservation only by fill, or when their wave or instruction is over, or when they are no longer there: nobody holds more than a
+position has, and nobody holds lots of the side that a position has left.
 """
 
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streams.domain.events import FillKind
 from streams.domain.state import StateTable
 from streams.risk.book import Book, PositionKey
 from streams.risk.table import EMPTY
 
-EPISODE: Final = 0  # holder of lots handed over by an episode; waves and instructions have ids above 0
+ASKED: Final = 0  # holder of lots that the pool was asked to place; waves and instructions have ids above 0
 ReservationKey = tuple[int, int, int, int]  # position key and holder
 _RESOLVING_KINDS: Final = (FillKind.LIQUIDATION, FillKind.TAKEOVER, FillKind.ADL, FillKind.PROVIDER)
 
@@ -42,6 +46,10 @@ class Reservations:
         """Positions of which the holder has lots, ascending."""
         return sorted(self._by_holder.get(holder, ()))
 
+    def holders(self, position: PositionKey) -> list[int]:
+        """Who has lots of the position, ascending."""
+        return sorted(self._by_position.get(position, ()))
+
     def set(self, position: PositionKey, holder: int, lots: int) -> None:
         """Give the holder exactly so many lots of the position; none ends the reservation."""
         key = (*position, holder)
@@ -58,6 +66,15 @@ class Reservations:
         if row != EMPTY:
             self._book.set_reserved(row, sum(self.of(position, h) for h in self._by_position.get(position, ())))
 
+    def instruct(self, position: PositionKey, instruction_id: int, *, lots: int, decided_lots: int, holder: int) -> None:
+        """An instruction holds what it may still take of the lots that the pool or a wave had; `decided_lots` have left that holder for it."""
+        self.set(position, holder, self.of(position, holder) - decided_lots)
+        row = self._book.position_row(position)
+        there = abs(int(self._book.positions.rows["lots"][row])) if row != EMPTY else 0
+        others = sum(self.of(position, h) for h in self.holders(position) if h not in (holder, instruction_id))
+        self.set(position, instruction_id, min(lots, max(0, there - others)))
+        self.set(position, holder, min(self.of(position, holder), max(0, there - others - self.of(position, instruction_id))))
+
     def release(self, holder: int) -> list[PositionKey]:
         """End all reservations of the holder; the positions concerned."""
         positions = self.held_by(holder)
@@ -65,17 +82,29 @@ class Reservations:
             self.set(position, holder, 0)
         return positions
 
-    def filled(self, position: PositionKey, closed_lots: int, kind: int, instruction_id: int | None) -> None:
-        """A fill closed lots: they leave the reservation of its instruction, or of the episode it resolves. Nobody holds more than there is."""
-        if closed_lots == 0 or not self._by_position.get(position):
+    def filled(self, position: PositionKey, before: int, after: int, kind: int, instruction_id: int | None) -> None:
+        """A fill moved the position from `before` to `after` lots: what it closed leaves the reservation of its instruction, or what the pool has."""
+        holders = self.holders(position)
+        if not holders or abs(after) >= abs(before) and before * after > 0:
             return
-        for holder in (instruction_id or EPISODE, EPISODE):
-            if self.of(position, holder) and (holder != EPISODE or kind in _RESOLVING_KINDS):
+        if before * after <= 0:
+            for holder in holders:
+                self.set(position, holder, 0)
+            return
+        closed_lots = abs(before) - abs(after)
+        for holder in (instruction_id or ASKED, ASKED):
+            if self.of(position, holder) and (holder != ASKED or kind in _RESOLVING_KINDS):
                 self.set(position, holder, self.of(position, holder) - closed_lots)
                 break
+        self.fit(position)
+
+    def fit(self, position: PositionKey) -> None:
+        """Nobody holds more than there is: offers and requests give way before instructions that are out."""
         row = self._book.position_row(position)
+        if row == EMPTY:
+            return
         excess = int(self._book.positions.rows["reserved"][row]) - abs(int(self._book.positions.rows["lots"][row]))
-        for holder in sorted(self._by_position.get(position, ())):
+        for holder in self.holders(position):
             if excess <= 0:
                 return
             lots = self.of(position, holder)
@@ -86,3 +115,61 @@ class Reservations:
         """Absolute lots of the position row that nobody holds."""
         p = self._book.positions.rows[position]
         return max(0, abs(int(p["lots"])) - int(p["reserved"]))
+
+
+class Rooms:
+    """What offers and instructions may still cost a solvency group, by group and holder; settlement units. Charged once, whoever charges."""
+
+    def __init__(self) -> None:
+        self.table: StateTable[tuple[int, int, int, int, int], int] = StateTable("rooms", tuple[int, int, int, int, int], int)
+        self._of_group: dict[tuple[int, int, int, int], dict[int, None]] = {}
+        self._of_holder: dict[int, dict[tuple[int, int, int, int], None]] = {}
+
+    def reindex(self) -> None:
+        """Derive the indexes again, after a restore."""
+        self._of_group, self._of_holder = {}, {}
+        for account, asset, instrument, side, holder in self.table:
+            self._index((account, asset, instrument, side), holder)
+
+    def _index(self, group: tuple[int, int, int, int], holder: int) -> None:
+        self._of_group.setdefault(group, {})[holder] = None
+        self._of_holder.setdefault(holder, {})[group] = None
+
+    def reserved(self, group: tuple[int, int, int, int]) -> int:
+        """What all holders together may cost the group."""
+        return sum(self.table[(*group, holder)] for holder in self._of_group.get(group, ()))
+
+    def reserved_of(self, book: Book, groups: NDArray[np.int64]) -> NDArray[np.int64]:
+        """`reserved` of group rows."""
+        amounts = np.zeros(len(groups), np.int64)
+        if self._of_group:
+            by_row = {book.group_row(group): self.reserved(group) for group in self._of_group}
+            for n, row in enumerate(groups.tolist()):
+                amounts[n] = by_row.get(row, 0)
+        return amounts
+
+    def reserve(self, group: tuple[int, int, int, int], holder: int, amount: int) -> None:
+        """The holder may cost the group so much, in place of what it might before."""
+        self._end(group, holder)
+        if amount > 0:
+            self.table[(*group, holder)] = amount
+            self._index(group, holder)
+
+    def release(self, holder: int) -> None:
+        """The wave or instruction is over."""
+        for group in list(self._of_holder.get(holder, ())):
+            self._end(group, holder)
+
+    def release_of(self, holder: int, account: int) -> None:
+        """The instruction is over for this account."""
+        for group in [group for group in self._of_holder.get(holder, ()) if group[0] == account]:
+            self._end(group, holder)
+
+    def _end(self, group: tuple[int, int, int, int], holder: int) -> None:
+        if self.table.pop((*group, holder)) is None:
+            return
+        for index, name, member in ((self._of_group, group, holder), (self._of_holder, holder, group)):
+            members: dict = index[name]  # type: ignore[index,type-arg]
+            del members[member]
+            if not members:
+                del index[name]  # type: ignore[arg-type]

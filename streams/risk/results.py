@@ -73,11 +73,15 @@ class Results:
         known = self.executed.get((instruction_id, account)) or Executed(0, 0)
         self.executed[instruction_id, account] = Executed(known.lots + lots, known.amount + amount)
 
+    def noted(self, allocated: Mapping[str, Any]) -> int:
+        """Lots of an instruction of an allocation that fills have executed by now, while its result is out."""
+        executed = self.executed.get((allocated["instruction_id"], allocated["account"]))
+        return 0 if executed is None else executed.lots
+
     def left(self, allocated: Mapping[str, Any]) -> int:
         """Lots that an instruction of an allocation may still take: its fills, and its result too, may have come before the decision."""
-        key = (allocated["instruction_id"], allocated["account"])
-        executed = self.executed.get(key)
-        return 0 if key in self.over else max(0, int(allocated["lots"]) - (0 if executed is None else executed.lots))
+        is_over = (allocated["instruction_id"], allocated["account"]) in self.over
+        return 0 if is_over else max(0, int(allocated["lots"]) - self.noted(allocated))
 
     def is_ready(self, account_row: int, row: dict[str, Any]) -> bool:
         """Whether all of the account's records up to the result's sequence are applied."""

@@ -169,8 +169,7 @@ def test_a_healed_account_under_water_is_liquidated() -> None:
     wrong = desk.fill(1, 1, 60, number=7)
     place = lost(desk, wrong)
     assert desk.rows("instructions", desk.feed(desk.mark(60))) == []  # a suspect account is left alone
-    desk.feed(corrected(desk, wrong, place, instrument=1))
-    out = desk.feed(desk.mark(60))
+    out = desk.feed(corrected(desk, wrong, place, instrument=1))  # judged as soon as it is healed, at the mark in force
     # equity 1,000 + 101 x 60 - 10,060 < 0
     assert desk.rows("instructions", out) + desk.rows("insolvencies", out) != []
 

@@ -85,20 +85,22 @@ def test_a_group_first_seen_bankrupt_skips_the_order_and_is_handed_over_whole() 
     takeover = desk.fill(1, -10, -900, kind=FillKind.TAKEOVER, instruction_id=77)
     out = desk.feed(("fills", {**takeover[1], "margin_mode": 2}))
     assert desk.wallet(1, 1, PositionSide.ONE_WAY) == 0
-    assert [r["kind"] for r in desk.rows("insolvencies", out)] == [InsolvencyKind.CLOSED]
+    assert [(r["kind"], r["lots"], r["revision"]) for r in desk.rows("insolvencies", out)] == [
+        (InsolvencyKind.POSITION, 0, 2), (InsolvencyKind.CLOSED, 0, 3),
+    ]  # fmt: skip
 
 
-def test_a_deficit_is_told_once_then_by_its_increase_until_it_is_paid() -> None:
+def test_what_is_owed_is_told_whole_whenever_it_changes_until_it_is_paid() -> None:
     desk = long_ten_at_100(100)
     desk.feed(desk.mark(88))
     fill = desk.fill(1, -10, -884, kind=FillKind.TAKEOVER, instruction_id=77)
     out = desk.feed(("fills", {**fill[1], "margin_mode": 2}))
-    assert [(r["kind"], r["deficit"]) for r in desk.rows("insolvencies", out)] == [(InsolvencyKind.DEFICIT, 16)]
+    assert [(r["kind"], r["deficit"]) for r in desk.rows("insolvencies", out)][1:] == [(InsolvencyKind.DEFICIT, 16)]
     bucket = {"instrument": 1, "position_side": PositionSide.ONE_WAY}
     out = desk.feed(desk.update(1, UpdateKind.COVER, 1, counter_account=31, **bucket))
-    assert not desk.rows("insolvencies", out)
+    assert [(r["kind"], r["deficit"]) for r in desk.rows("insolvencies", out)] == [(InsolvencyKind.DEFICIT, 15)]
     out = desk.feed(desk.update(1, UpdateKind.FEE, -2, counter_account=32, **bucket))
-    assert [(r["kind"], r["deficit"]) for r in desk.rows("insolvencies", out)] == [(InsolvencyKind.DEFICIT, 2)]
+    assert [(r["kind"], r["deficit"]) for r in desk.rows("insolvencies", out)] == [(InsolvencyKind.DEFICIT, 17)]
     out = desk.feed(desk.update(1, UpdateKind.SOCIALISED, 17, counter_account=2, **bucket))
     assert [r["kind"] for r in desk.rows("insolvencies", out)] == [InsolvencyKind.CLOSED]
 
@@ -182,7 +184,7 @@ def test_a_frozen_mark_moves_nothing_and_an_older_sequence_neither() -> None:
     assert desk.machine.book.mark_of(1) == (100, 1)
 
 
-def probe(desk: Desk, wave: int, lots: int, time_us: int | None = None) -> Record:
+def probe(desk: Desk, wave: int, lots: int, time_us: int | None = None, **more: object) -> Record:
     row = {
         "wave_id": wave,
         "pool": 1,
@@ -194,9 +196,11 @@ def probe(desk: Desk, wave: int, lots: int, time_us: int | None = None) -> Recor
         "score_wallet_floor": 1,
         "shard_count": 1,
         "event_time_us": time_us or desk.time_us,
+        "positions": [],
+        "loss_per_lot": 0,
         "marks": [{"instrument": 1, "mark_ticks": 88, "sequence": 2}],
     }
-    return "adl-probes", row
+    return "adl-probes", {**row, **more}
 
 
 def shorts() -> Desk:
@@ -236,8 +240,8 @@ def decided(desk: Desk, lots: int) -> Record:
         "chunk": 0,
         "chunks": 1,
         "event_time_us": desk.now(),
-        "residuals": [],
-        "rows": [{"account": 2, "position_side": PositionSide.ONE_WAY, "lots": lots, "instruction_id": 55}],
+        "placements": [],
+        "rows": [{"account": 2, "position_side": PositionSide.ONE_WAY, "lots": lots, "instruction_id": 55, "room": 0}],
     }
 
 

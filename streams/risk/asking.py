@@ -1,0 +1,179 @@
+"""What a shard tells the pool of a group it resolves, absolute and with a revision: lots to be placed, what is owed, that it is over.
+
+The pool keeps nobody's lots between its decisions: it answers for all it was asked, by instructions or by giving back. Told anew is every change
+that the pool cannot know of: own orders that shrink or flip the position, a SNAPSHOT, a fill, a payment, recovery.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from streams.domain.bankruptcy import bankruptcy_quotes
+from streams.domain.batch import Outputs
+from streams.domain.events import AnswerKind, InsolvencyKind
+from streams.domain.money import quote_part_floor
+from streams.domain.state import StateTable
+from streams.risk.book import Book, GroupKey, PositionKey, group_fields
+from streams.risk.clock import Clock
+from streams.risk.reservations import ASKED, Reservations
+from streams.risk.table import EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The newest of what the pool was told of a position: its group's episode, the revision, the pool, signed lots."""
+
+    group: GroupKey
+    episode: int
+    revision: int
+    pool: int
+    lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the pools were told of a group: newest revision of its newest episode told, which pools, what it owed then; settlement units."""
+
+    episode: int
+    revision: int = 0
+    pools: tuple[int, ...] = ()
+    owed: int = 0
+
+
+class Asking:
+    """Requests by position, and what was told by group."""
+
+    def __init__(self, book: Book, reservations: Reservations, clock: Clock, shard: int) -> None:
+        self._book, self._reservations, self._clock, self._shard = book, reservations, clock, shard
+        self.asked: StateTable[PositionKey, Asked] = StateTable("asked_positions", PositionKey, Asked)
+        self.told: StateTable[GroupKey, Told] = StateTable("told_groups", GroupKey, Told)
+        self.offers: StateTable[int, int] = StateTable("open_offers", int, int)  # wave -> its pool
+
+    def is_asked(self, position: PositionKey) -> bool:
+        """Whether the pool has lots of the position to place."""
+        return position in self.asked
+
+    def ask(self, group: int, episode: int, rows: list[int], time_us: int, out: Outputs) -> None:
+        """Ask for the free lots of these positions to be placed, at the quotes that leave the group with nothing."""
+        equity, quotes, required = self.quotes(group)
+        for row in rows:
+            position, lots = self._book.position_key(row), self._reservations.free(row)
+            signed = int(self._book.positions.rows["lots"][row])
+            if not lots:
+                continue
+            self._reservations.set(position, ASKED, lots)
+            sign = 1 if signed > 0 else -1
+            pool = self._book.parameters_at(row).pool
+            self._tell_position(
+                group, episode, pool, position, sign * lots, quote_part_floor(quotes[row], lots, abs(signed)), equity, required, time_us, out
+            )
+
+    def quotes(self, group: int) -> tuple[int, dict[int, int], int]:
+        """(equity, {position row: bankruptcy quote}, maintenance) of the group at the marks in force."""
+        equity, values, maintenance = self._book.measure(group)
+        quotes = bankruptcy_quotes(list(values.values()), equity, list(maintenance.values()))
+        return equity, dict(zip(values, quotes, strict=True)), sum(maintenance.values())
+
+    def _tell_position(
+        self, group: int, episode: int, pool: int, position: PositionKey, lots: int, quote: int, equity: int, maintenance: int, time_us: int, out: Outputs
+    ) -> None:
+        key = self._book.group_key(group)
+        mark, sequence = self._book.mark_of(position[1])
+        revision = self._tell(
+            InsolvencyKind.POSITION, key, episode, pool, time_us, out, instrument=position[1], position_side=position[2], lots=lots,
+            bankruptcy_quote=quote, equity=equity, maintenance=maintenance, mark_ticks=mark, mark_sequence=sequence,
+        )  # fmt: skip
+        if lots:
+            self.asked[position] = Asked(key, episode, revision, pool, lots)
+        else:
+            self.asked.pop(position)
+
+    def changed(self, position: PositionKey, time_us: int, out: Outputs) -> None:
+        """A fill has changed what there is to place: the pool hears what is left of it, if that is not what it knows."""
+        asked = self.asked.get(position)
+        row = self._book.position_row(position)
+        if asked is None or row == EMPTY:
+            return
+        left, group = self._reservations.of(position, ASKED), int(self._book.positions.rows["group"][row])
+        if left == abs(asked.lots):
+            return
+        if not left:
+            self._tell_position(group, asked.episode, asked.pool, position, 0, 0, 0, 0, time_us, out)
+            return
+        signed = int(self._book.positions.rows["lots"][row])
+        equity, quotes, required = self.quotes(group)
+        quote = quote_part_floor(quotes[row], left, abs(signed))
+        self._tell_position(group, asked.episode, asked.pool, position, left if signed > 0 else -left, quote, equity, required, time_us, out)
+
+    def placed(self, position: PositionKey) -> None:
+        """The pool has instructed some of the lots; what is left it still has."""
+        asked, left = self.asked[position], self._reservations.of(position, ASKED)
+        self.asked[position] = replace(asked, lots=left if asked.lots > 0 else -left)
+
+    def take_back(self, position: PositionKey) -> None:
+        """The pool has answered for the position, or will hear in an answer that nothing is left to place."""
+        self.asked.pop(position)
+        self._reservations.set(position, ASKED, 0)
+
+    def restated(self, account: int, time_us: int, out: Outputs) -> None:
+        """A SNAPSHOT: the pool must not place what may no longer be there, and nobody holds more than there is."""
+        for group in list(self._book.groups_of(self._book.account_row(account))):
+            for row in self._book.positions_of(group):
+                position = self._book.position_key(row)
+                asked = self.asked.get(position)
+                if asked is not None:
+                    self._reservations.set(position, ASKED, 0)
+                    self._tell_position(self._book.group_row(asked.group), asked.episode, asked.pool, position, 0, 0, 0, 0, time_us, out)
+                self._reservations.fit(position)
+
+    # -- what is owed, and the end ------------------------------------------------------------------------------------------------------
+
+    def owe(self, key: GroupKey, episode: int, pool: int, deficit: int, time_us: int, out: Outputs) -> None:
+        """The flat group owes this much now; told when it is not what the pool knows."""
+        told = self._told(key, episode)
+        if told.owed != deficit:
+            self._tell(InsolvencyKind.DEFICIT, key, episode, told.pools[0] if told.pools else pool, time_us, out, deficit=deficit)
+            self.told[key] = replace(self.told[key], owed=deficit)
+
+    def close(self, key: GroupKey, episode: int, time_us: int, out: Outputs) -> None:
+        """The episode is over: every pool that was told of it hears so."""
+        for pool in self._told(key, episode).pools:
+            self._tell(InsolvencyKind.CLOSED, key, episode, pool, time_us, out)
+        self.told.pop(key)
+
+    def _told(self, key: GroupKey, episode: int) -> Told:
+        told = self.told.get(key)
+        return told if told is not None and told.episode == episode else Told(episode)
+
+    def _tell(self, kind: InsolvencyKind, key: GroupKey, episode: int, pool: int, time_us: int, out: Outputs, **fields: Any) -> int:
+        told = self._told(key, episode)
+        revision = told.revision + 1
+        self.told[key] = replace(told, revision=revision, pools=tuple(sorted({*told.pools, pool})))
+        row = {
+            "kind": kind, "pool": pool, "account": key[0], "partition": int(self._book.accounts.rows["partition"][self._book.account_row(key[0])]),
+            "asset": key[1], **group_fields(key), "episode": episode, "revision": revision, "lots": 0, "bankruptcy_quote": 0, "deficit": 0,
+            "equity": 0, "maintenance": 0, "marks_seen": self._clock.marks_seen, "event_time_us": time_us, **fields,
+        }  # fmt: skip
+        out.emit("insolvencies", row)
+        return revision
+
+    # -- lots that waves were offered ---------------------------------------------------------------------------------------------------
+
+    def withdraw(self, position: PositionKey, time_us: int, out: Outputs) -> None:
+        """The position's own group must be resolved: waves that were offered its lots are asked to give them back."""
+        for wave_id in self._reservations.holders(position):
+            pool = self.offers.get(wave_id)
+            if pool is not None:
+                out.emit("adl-candidates", self._withdrawal(wave_id, pool, position, time_us))
+
+    def _withdrawal(self, wave_id: int, pool: int, position: PositionKey, time_us: int) -> dict[str, Any]:
+        p = self._book.positions.rows[self._book.position_row(position)]
+        group = self._book.groups.rows[int(p["group"])]
+        row = {
+            "account": position[0], "partition": int(self._book.accounts.rows["partition"][int(group["account_row"])]), "position_side": position[2],
+            "margin_mode": 2 if int(group["instrument"]) else 1, "lots": int(p["lots"]), "offered_lots": 0, "cost": int(p["cost"]),
+            "group_wallet": int(group["wallet"]), "group_equity": 0, "group_maintenance": 0, "position_maintenance": 0, "room_reserved": 0,
+        }  # fmt: skip
+        return {
+            "kind": AnswerKind.WITHDRAWN, "wave_id": wave_id, "pool": pool, "shard": self._shard, "chunk": 0, "chunks": 1, "candidates_total": 0,
+            "lots_total": 0, "event_time_us": time_us, "rows": [row], "positions": [],
+        }  # fmt: skip

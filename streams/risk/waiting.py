@@ -1,0 +1,96 @@
+"""Positions of an episode that wait for the next mark of their own instrument: refused or given back, they are judged again then, not before.
+
+Nothing is tried again because another instrument moved. After a refusal (nobody was asked) the pause grows from attempt to attempt.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from streams.domain.batch import Outputs
+from streams.domain.state import StateTable
+from streams.risk.book import Book, PositionKey
+
+_DOUBLINGS_MAX: Final = 10  # a pause grows at most a thousandfold
+WaitKey = tuple[int, int, int]  # instrument, account, side: a mark asks by instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """`is_waiting` (0 or 1): for a mark at or after `not_before_us`. `refusals`: in a row, of orders that nobody was asked about."""
+
+    is_waiting: int
+    not_before_us: int
+    refusals: int
+
+
+class Waiting:
+    """Waits by position. The number of positions that wait stands on the instrument's row for the kernels."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self.table: StateTable[WaitKey, Wait] = StateTable("waiting_positions", WaitKey, Wait)
+        self._of_instrument: dict[int, dict[WaitKey, None]] = {}  # derived
+
+    def reindex(self) -> None:
+        """Derive the index again, after a restore."""
+        self._of_instrument = {}
+        for key, wait in self.table.items():
+            if wait.is_waiting:
+                self._note(key, on=True)
+
+    def _note(self, key: WaitKey, *, on: bool) -> None:
+        keys = self._of_instrument.setdefault(key[0], {})
+        if on:
+            keys[key] = None
+        else:
+            keys.pop(key, None)
+        self._book.instruments.rows["waiting"][self._book.instrument_row(key[0])] = len(keys)
+
+    def is_waiting(self, position: PositionKey) -> bool:
+        """Whether the position waits for a mark."""
+        wait = self.table.get(_key(position))
+        return wait is not None and wait.is_waiting == 1
+
+    def wait(self, position: PositionKey, time_us: int) -> None:
+        """It is judged again at the next mark of its instrument."""
+        known = self.table.get(_key(position)) or Wait(0, 0, 0)
+        self._set(position, Wait(1, max(known.not_before_us, time_us), known.refusals))
+
+    def refused(self, position: PositionKey, time_us: int, *, pause_us: int, alarm_count: int, out: Outputs) -> None:
+        """Nobody was asked: a longer pause each time, and an alarm when that has gone on too long."""
+        known = self.table.get(_key(position)) or Wait(0, 0, 0)
+        refusals = known.refusals + 1
+        self._set(position, Wait(1, time_us + (pause_us << min(refusals - 1, _DOUBLINGS_MAX)), refusals))
+        if refusals % alarm_count == 0:
+            out.alarm("orders_refused", account=position[0], instrument=position[1], refusals=refusals)
+
+    def answered(self, position: PositionKey) -> None:
+        """The market was asked: refusals are counted anew."""
+        known = self.table.get(_key(position))
+        if known is not None:
+            self._set(position, Wait(known.is_waiting, 0, 0))
+
+    def _set(self, position: PositionKey, wait: Wait) -> None:
+        key = _key(position)
+        if wait == Wait(0, 0, 0):
+            self.table.pop(key)
+        else:
+            self.table[key] = wait
+        self._note(key, on=wait.is_waiting == 1)
+
+    def due(self, instrument: int, time_us: int) -> list[PositionKey]:
+        """Positions whose mark has come; they no longer wait."""
+        due = [key for key in sorted(self._of_instrument.get(instrument, ())) if self.table[key].not_before_us <= time_us]
+        for key in due:
+            wait = self.table[key]
+            self._set((key[1], key[0], key[2]), Wait(0, wait.not_before_us if wait.refusals else 0, wait.refusals))
+        return [(account, number, side) for number, account, side in due]
+
+    def forget(self, position: PositionKey) -> None:
+        """Its episode is over."""
+        if _key(position) in self.table:
+            self._set(position, Wait(0, 0, 0))
+
+
+def _key(position: PositionKey) -> WaitKey:
+    return position[1], position[0], position[2]
