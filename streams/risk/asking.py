@@ -5,7 +5,7 @@ that the pool cannot know of: own orders that shrink or flip the position, a SNA
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from streams.domain.bankruptcy import bankruptcy_quotes
 from streams.domain.batch import Outputs
@@ -15,7 +15,6 @@ from streams.domain.state import StateTable
 from streams.risk.book import Book, GroupKey, PositionKey, group_fields
 from streams.risk.clock import Clock
 from streams.risk.reservations import ASKED, Reservations
-from streams.risk.table import EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,18 @@ class Told:
     owed: int = 0
 
 
+class Figures(NamedTuple):
+    """Signed lots to be placed, the quote of exactly these, and how their group stands; settlement units. All 0: nothing is left to place."""
+
+    lots: int
+    quote: int
+    equity: int
+    maintenance: int
+
+
+NOTHING: Final = Figures(0, 0, 0, 0)
+
+
 class Asking:
     """Requests by position, and what was told by group."""
 
@@ -54,36 +65,29 @@ class Asking:
 
     def ask(self, group: int, episode: int, rows: list[int], time_us: int, out: Outputs) -> None:
         """Ask for the free lots of these positions to be placed, at the quotes that leave the group with nothing."""
-        equity, quotes, required = self.quotes(group)
         for row in rows:
             position, lots = self._book.position_key(row), self._reservations.free(row)
-            signed = int(self._book.positions.rows["lots"][row])
-            if not lots:
-                continue
-            self._reservations.set(position, ASKED, lots)
-            sign = 1 if signed > 0 else -1
-            pool = self._book.parameters_at(row).pool
-            self._tell_position(
-                group, episode, pool, position, sign * lots, quote_part_floor(quotes[row], lots, abs(signed)), equity, required, time_us, out
-            )
+            if lots:
+                self._reservations.set(position, ASKED, lots)
+                self._tell_position(group, episode, position, self._figures(group, row, lots), time_us, out)
 
-    def quotes(self, group: int) -> tuple[int, dict[int, int], int]:
-        """(equity, {position row: bankruptcy quote}, maintenance) of the group at the marks in force."""
+    def _figures(self, group: int, row: int, lots: int) -> Figures:
+        """How so many lots of a position stand at the marks in force."""
         equity, values, maintenance = self._book.measure(group)
-        quotes = bankruptcy_quotes(list(values.values()), equity, list(maintenance.values()))
-        return equity, dict(zip(values, quotes, strict=True)), sum(maintenance.values())
+        quotes = dict(zip(values, bankruptcy_quotes(list(values.values()), equity, list(maintenance.values())), strict=True))
+        signed = int(self._book.positions.rows["lots"][row])
+        return Figures(lots if signed > 0 else -lots, quote_part_floor(quotes[row], lots, abs(signed)), equity, sum(maintenance.values()))
 
-    def _tell_position(
-        self, group: int, episode: int, pool: int, position: PositionKey, lots: int, quote: int, equity: int, maintenance: int, time_us: int, out: Outputs
-    ) -> None:
-        key = self._book.group_key(group)
+    def _tell_position(self, group: int, episode: int, position: PositionKey, figures: Figures, time_us: int, out: Outputs) -> None:
+        key, asked = self._book.group_key(group), self.asked.get(position)
         mark, sequence = self._book.mark_of(position[1])
+        pool = asked.pool if asked is not None else self._book.parameters[position[1]].pool
         revision = self._tell(
-            InsolvencyKind.POSITION, key, episode, pool, time_us, out, instrument=position[1], position_side=position[2], lots=lots,
-            bankruptcy_quote=quote, equity=equity, maintenance=maintenance, mark_ticks=mark, mark_sequence=sequence,
+            InsolvencyKind.POSITION, key, episode, pool, time_us, out, instrument=position[1], position_side=position[2], lots=figures.lots,
+            bankruptcy_quote=figures.quote, equity=figures.equity, maintenance=figures.maintenance, mark_ticks=mark, mark_sequence=sequence,
         )  # fmt: skip
-        if lots:
-            self.asked[position] = Asked(key, episode, revision, pool, lots)
+        if figures.lots:
+            self.asked[position] = Asked(key, episode, revision, pool, figures.lots)
         else:
             self.asked.pop(position)
 
@@ -91,18 +95,11 @@ class Asking:
         """A fill has changed what there is to place: the pool hears what is left of it, if that is not what it knows."""
         asked = self.asked.get(position)
         row = self._book.position_row(position)
-        if asked is None or row == EMPTY:
+        left = self._reservations.of(position, ASKED)
+        if asked is None or left == abs(asked.lots):
             return
-        left, group = self._reservations.of(position, ASKED), int(self._book.positions.rows["group"][row])
-        if left == abs(asked.lots):
-            return
-        if not left:
-            self._tell_position(group, asked.episode, asked.pool, position, 0, 0, 0, 0, time_us, out)
-            return
-        signed = int(self._book.positions.rows["lots"][row])
-        equity, quotes, required = self.quotes(group)
-        quote = quote_part_floor(quotes[row], left, abs(signed))
-        self._tell_position(group, asked.episode, asked.pool, position, left if signed > 0 else -left, quote, equity, required, time_us, out)
+        group = self._book.group_row(asked.group)
+        self._tell_position(group, asked.episode, position, self._figures(group, row, left) if left else NOTHING, time_us, out)
 
     def placed(self, position: PositionKey) -> None:
         """The pool has instructed some of the lots; what is left it still has."""
@@ -122,7 +119,7 @@ class Asking:
                 asked = self.asked.get(position)
                 if asked is not None:
                     self._reservations.set(position, ASKED, 0)
-                    self._tell_position(self._book.group_row(asked.group), asked.episode, asked.pool, position, 0, 0, 0, 0, time_us, out)
+                    self._tell_position(self._book.group_row(asked.group), asked.episode, position, NOTHING, time_us, out)
                 self._reservations.fit(position)
 
     # -- what is owed, and the end ------------------------------------------------------------------------------------------------------

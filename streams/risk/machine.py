@@ -25,8 +25,8 @@ from streams.risk.corrections import PLACES, Corrections, record_of
 from streams.risk.episodes import Episodes
 from streams.risk.fills import FillColumns, apply_fills
 from streams.risk.layout import begin_sequence
-from streams.risk.refusals import dead_letter, fill_refusal
 from streams.risk.placements import Placements
+from streams.risk.refusals import dead_letter, fill_refusal
 from streams.risk.reservations import Reservations, Rooms
 from streams.risk.results import Results
 from streams.risk.table import EMPTY, touch

@@ -17,9 +17,7 @@ Row = dict[str, Any]
 class Placements:
     """Applies the pool's decisions and the ends of instructions to reservations, rooms and episodes."""
 
-    def __init__(
-        self, book: Book, reservations: Reservations, rooms: Rooms, asking: Asking, episodes: Episodes, results: Results
-    ) -> None:
+    def __init__(self, book: Book, reservations: Reservations, rooms: Rooms, asking: Asking, episodes: Episodes, results: Results) -> None:
         self._book, self._reservations, self._rooms = book, reservations, rooms
         self._asking, self._episodes, self._results = asking, episodes, results
 

@@ -85,7 +85,7 @@ class Reservations:
     def filled(self, position: PositionKey, before: int, after: int, kind: int, instruction_id: int | None) -> None:
         """A fill moved the position from `before` to `after` lots: what it closed leaves the reservation of its instruction, or what the pool has."""
         holders = self.holders(position)
-        if not holders or abs(after) >= abs(before) and before * after > 0:
+        if not holders or (abs(after) >= abs(before) and before * after > 0):
             return
         if before * after <= 0:
             for holder in holders:

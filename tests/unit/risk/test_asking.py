@@ -29,7 +29,9 @@ def probe(desk: Desk, ticks: int, *, revision: int | None = 1, side: PositionSid
     return "adl-probes", {**row, **more}
 
 
-def decided(desk: Desk, status: WaveStatus, *placements: tuple[int, int, int, int | None], rows: tuple[tuple[int, int, int, int], ...] = ()) -> Record:
+def decided(
+    desk: Desk, status: WaveStatus, *placements: tuple[int, int, int, int | None], rows: tuple[tuple[int, int, int, int], ...] = ()
+) -> Record:
     """`placements`: (account, revision, lots, instruction id); `rows`: (account, lots, instruction id, room)."""
     return "adl-decisions", {
         "wave_id": 9, "pool": 1, "instrument": 1, "side": PositionSide.SHORT, "status": status, "chunk": 0, "chunks": 1, "event_time_us": desk.now(),
@@ -56,7 +58,13 @@ def test_a_probe_is_answered_with_the_quote_at_its_own_marks() -> None:
     (answer,) = desk.rows("adl-candidates", desk.feed(probe(desk, 80)))
     (stands,) = answer["positions"]
     # 100 + 800 - 1,000 = -100; closing at 900 leaves nothing, whatever the mark
-    assert (answer["kind"], stands["lots"], stands["bankruptcy_quote"], stands["equity"], stands["maintenance"]) == (AnswerKind.ANSWER, 10, 900, -100, 40)
+    assert (answer["kind"], stands["lots"], stands["bankruptcy_quote"], stands["equity"], stands["maintenance"]) == (
+        AnswerKind.ANSWER,
+        10,
+        900,
+        -100,
+        40,
+    )
 
 
 def test_a_group_that_has_recovered_leaves_the_wave_and_its_episode_ends() -> None:
