@@ -1,0 +1,308 @@
+"""One race: the simulated exchange, the real shards on the memory bus, each reading and stepping when chance says so; from the seed alone.
+
+What the exchange says is in the log at once and in its order; who reads what when is chance. It answers instructions when chance says so, between
+and after its own events. Beside the run stands the exchange's book at every event time, for the judge.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+from streams.bus.contract import Chunk, TopicPartition
+from streams.bus.memory import MemoryBus, MemoryReader
+from streams.domain.events import AdlWhen, InstructionKind, LatePolicy, PositionSide, PriceRule, RankPolicy, Role, RoomFloor, UpdateKind
+from streams.domain.instruments import Instrument, InstrumentKind, Pool, Tier
+from streams.engine.lockstep import InstructionFeed
+from streams.engine.machine import Machine
+from streams.engine.shard import RunnerOptions, ShardRunner
+from streams.engine.task import TaskName, TaskSpec
+from streams.tasks import joint_book, machine_for
+from streams.topics import STREAMS, partition_count
+from streams.venue.book import Book, cross
+from streams.venue.depth import DepthSpec
+from streams.venue.exchange import Exchange
+from streams.venue.records import Record
+from streams.venue.scenarios.scenario import CashFlow, Event, Leg, Mark, Opening, OpeningPosition, Scenario, Timed, Trade, wanted_lots
+from streams.wire.codec import codec
+from streams.wire.records import new_record
+
+ONE_WAY = PositionSide.ONE_WAY
+FUND, MAKER, HOUSE, FIRST = 31, 41, 51, 100
+PARTITIONS = 4
+START_US = 1_000_000
+STEP_US = 10_000
+BASE_TICKS = {1: 1_000, 2: 400}
+RATE_PPM = 50_000
+CALM_MARKS = 12  # marks that stand still at the end, so that everything can be finished
+REFUSABLE = (InstructionKind.LIQUIDATE, InstructionKind.TAKEOVER, InstructionKind.ADL, InstructionKind.UNWIND, InstructionKind.COVER)
+
+
+@dataclass(frozen=True, slots=True)
+class Restate:
+    """The exchange states an account anew by a SNAPSHOT, in the middle of everything."""
+
+    account: int
+
+
+class Racing(Exchange):
+    """An exchange that answers when chance says so, and keeps its book of every event time."""
+
+    def __init__(self, scenario: Scenario, random: Random) -> None:
+        super().__init__(scenario)
+        self._random = random
+        self.books: dict[int, tuple[dict[Any, int], dict[Any, int], dict[int, int]]] = {}  # time -> (cash, lots, marks)
+        self.own_trades: list[tuple[int, int, int]] = []  # (time, account, instrument)
+        self.outcomes: dict[tuple[int, int], tuple[int, int]] = {}  # (instruction, account) -> (time, outcome)
+
+    def next_records(self) -> list[Record] | None:
+        """As the exchange's, but a script's event may overtake answers."""
+        held, self._pending = self._pending, []
+        if self._random.random() < 0.6 or not held:
+            self._pending, held = held, []
+        said = super().next_records()
+        if said is None and held:
+            self._pending, held = held, []
+            said = super().next_records()
+        for entry in held:
+            self._pending.append(entry)
+        self._pending.sort()
+        if said is not None:
+            self._note(said)
+        return said
+
+    def _note(self, said: list[Record]) -> None:
+        time_us = self._recorder.time_us
+        self.books[time_us] = dict(self.book.cash), dict(self.book.lots), dict(self.book.marks)
+        for stream, _, row in said:
+            if stream == "fills" and row["instruction_id"] is None:
+                self.own_trades.append((time_us, row["account"], row["instrument"]))
+            elif stream == "instruction-results":
+                self.outcomes[row["instruction_id"], row["account"]] = (time_us, row["outcome"])
+
+    def _happen(self, event: Any) -> None:
+        if not isinstance(event, Restate):
+            super()._happen(event)
+            return
+        account = event.account
+        parts: list[dict[str, Any]] = [{"amount": self.book.cash.get(cross(account), 0)}]
+        for key, lots in sorted(self.book.lots.items()):
+            if key[0] == account and lots:
+                mode = self.book.mode(key)
+                bucket = 0 if self.book.group(key) == cross(account) else self.book.cash[key]
+                parts.append({
+                    "amount": bucket, "instrument": key[1], "position_side": key[2], "lots": lots, "cost": 0, "margin_mode": int(mode),
+                })  # fmt: skip
+        self._poster.snapshot(account, Role.USER, parts)
+
+
+class Refusing:
+    """A gateway that rejects, or cuts, some of what it could do; nothing of it in the calm at the end."""
+
+    def __init__(self, random: Random, until_us: int) -> None:
+        self._random, self._until_us = random, until_us
+
+    def __call__(self, instruction: Any, time_us: int) -> int | None:
+        """Draw."""
+        draw, wanted = self._random.random(), wanted_lots(instruction)
+        if time_us >= self._until_us or instruction["kind"] not in REFUSABLE or draw > 0.25:
+            return wanted
+        return None if draw < 0.15 or wanted < 2 or instruction["kind"] == InstructionKind.COVER else 1 + self._random.randrange(wanted - 1)
+
+
+def scenario_of(seed: int, steps: int, accounts: int) -> Scenario:
+    """A small market whose marks gap and rebound."""
+    random = Random(f"races {seed}")
+    numbers = (1, 2)[: random.choice((1, 2, 2))]
+    instruments = tuple(
+        Instrument(n, f"I{n}", 1, InstrumentKind.LINEAR, 1, 1, 10, 10**6, 10**6, (Tier(0, RATE_PPM, 0),)) for n in numbers
+    )  # fmt: skip
+    pool = Pool(
+        1, 1, 1, FUND, random.choice((RankPolicy.BITMEX, RankPolicy.BINANCE)), random.choice((PriceRule.BANKRUPTCY, PriceRule.BANKRUPTCY, PriceRule.MARK)),
+        1, None, adl_start_value=0, adl_stop_value=random.choice((10_000, 10**6)), warning_ratio_ppm=random.choice((0, 1_500_000)),
+        instruction_valid_us=random.choice((50 * STEP_US, 10**9)), adl_when=random.choice((AdlWhen.INSOLVENT, AdlWhen.INSOLVENT, AdlWhen.UNPLACED)),
+        room_floor=random.choice((RoomFloor.ZERO, RoomFloor.MAINTENANCE)), wave_deadline_us=10**9, wave_late=LatePolicy.GIVE_UP,
+        retry_pause_us=random.choice((0, STEP_US)), retry_alarm_count=5,
+    )  # fmt: skip
+    depth = DepthSpec(1_000, random.choice((1, 5, 50)), 4, random.choice((10, 200)))
+    end_us = START_US + steps * STEP_US
+    return Scenario(
+        name="races", account_partitions=PARTITIONS, start_us=START_US, instruments=instruments, pools=(pool,),
+        openings=_openings(random, numbers, accounts), depth=dict.fromkeys(numbers, depth), makers=dict.fromkeys(numbers, MAKER),
+        script=lambda book: _play(Random(f"script {seed}"), numbers, steps, accounts, book),
+        trouble=lambda: Refusing(Random(f"trouble {seed}"), end_us),
+    )  # fmt: skip
+
+
+def _openings(random: Random, numbers: tuple[int, ...], accounts: int) -> tuple[Opening, ...]:
+    net = dict.fromkeys(numbers, 0)
+    found = []
+    for n in range(accounts):
+        held, wallet = [], 0
+        for number in numbers:
+            if random.random() < 0.75:
+                lots = random.choice((-1, 1)) * random.randrange(1, 40)
+                cost = lots * BASE_TICKS[number] * 10
+                margin = abs(cost) // random.choice((2, 5, 10, 15))
+                isolated = random.random() < 0.3
+                held.append(OpeningPosition(number, ONE_WAY, lots, cost, margin if isolated else None))
+                wallet += 0 if isolated else margin
+                net[number] += lots
+        found.append(Opening(FIRST + n, Role.USER, wallet, tuple(held)))
+    house = tuple(OpeningPosition(n, ONE_WAY, -lots, -lots * BASE_TICKS[n] * 10) for n, lots in sorted(net.items()) if lots)
+    fund = Opening(FUND, Role.FUND, random.choice((0, 5_000, 100_000)))
+    return (*found, fund, Opening(MAKER, Role.MAKER, 10**12), Opening(HOUSE, Role.PROVIDER, 10**12, house))
+
+
+def _play(random: Random, numbers: tuple[int, ...], steps: int, accounts: int, book: Book) -> Iterator[Timed]:
+    """One thing an event time: marks that gap and rebound, own orders, money in and out, restatements; then calm."""
+    for step in range(1, steps + 1):
+        draw = random.random()
+        number, account = random.choice(numbers), FIRST + random.randrange(accounts)
+        events: list[Any] = []
+        if draw < 0.6 or len(book.marks) < len(numbers):
+            missing = [n for n in numbers if n not in book.marks]
+            number = missing[0] if missing else number
+            ticks = BASE_TICKS[number] if missing else max(1, BASE_TICKS[number] * random.choice((55, 70, 85, 92, 97, 100, 100, 103, 108, 118, 135)) // 100)
+            events = [Mark(number, ticks, ticks)]
+        elif draw < 0.8:
+            events = _own_order(random, book, account, number)
+        elif draw < 0.92:
+            flat = book.equity(cross(account))
+            amount = random.randrange(1, 20_000) if random.random() < 0.5 or flat < 2 else -random.randrange(1, flat)
+            events = [CashFlow(UpdateKind.DEPOSIT if amount > 0 else UpdateKind.WITHDRAWAL, account, amount)]
+        else:
+            events = [Restate(account)]
+        yield START_US + step * STEP_US, events
+    for n in range(CALM_MARKS * len(numbers)):
+        number = numbers[n % len(numbers)]
+        yield START_US + (steps + 1 + n) * STEP_US, [Mark(number, book.marks[number], book.marks[number])]
+
+
+def _own_order(random: Random, book: Book, account: int, number: int) -> list[Event]:
+    key = (account, number, int(ONE_WAY))
+    held = book.lots.get(key, 0)
+    lots = random.choice((-held, -2 * held, -(held // 2), 3, -3)) or 1
+    user, maker = Leg(account, ONE_WAY, book.mode(key)), Leg(MAKER, ONE_WAY)
+    buyer, seller = (user, maker) if lots > 0 else (maker, user)
+    return [Trade(number, abs(lots), book.marks[number], buyer, seller)]
+
+
+@dataclass
+class Race:
+    """What a run left."""
+
+    exchange: Racing
+    bus: MemoryBus
+    machines: dict[tuple[TaskName, int], Machine]
+    differences: list[str]
+    alarms: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+class _Heard:
+    """Keeps the alarms."""
+
+    def __init__(self) -> None:
+        self.alarms: list[tuple[str, dict[str, Any]]] = []
+
+    def on_step(self, stats: Any) -> None:
+        """Nothing."""
+
+    def on_alarm(self, spec: TaskSpec, name: str, facts: dict[str, Any]) -> None:
+        """Keep it."""
+        self.alarms.append((name, facts))
+
+
+def run(seed: int, *, steps: int = 60, accounts: int = 10) -> Race:
+    """One race."""
+    return asyncio.run(_run(seed, steps, accounts))
+
+
+async def _run(seed: int, steps: int, accounts: int) -> Race:
+    random = Random(f"race {seed}")
+    scenario = scenario_of(seed, steps, accounts)
+    bus, exchange, shards, heard = MemoryBus(), Racing(scenario, Random(f"exchange {seed}")), random.choice((1, 2, 4)), _Heard()
+    machines: dict[tuple[TaskName, int], Machine] = {}
+
+    def factory(task: TaskName, shard: int, shard_count: int) -> Machine:
+        machines[task, shard] = machine_for(task, shard, shard_count)
+        return machines[task, shard]
+
+    await bus.create_topics({s: partition_count(s, account_partitions=PARTITIONS, shards=shards) for s in STREAMS})
+    names: list[tuple[TaskName, int]] = [*(("accounts", n) for n in range(shards)), ("pools", 0)]
+    options = RunnerOptions(patience_ms=None)
+    runners = [
+        ShardRunner(bus, TaskSpec(task, shard, shards, PARTITIONS, "races"), factory, owner="race", observer=heard, options=options)
+        for task, shard in names
+    ]  # fmt: skip
+    for runner in runners:
+        await runner.start()
+    with patch.object(MemoryReader, "poll", _uneven(random, MemoryReader.poll)):
+        await _race(random, bus, exchange, runners)
+    race = Race(exchange, bus, machines, list(exchange.book.differences(*joint_book(machines.values()))), heard.alarms)
+    race.rows = {stream: await _rows(bus, stream) for stream in STREAMS if STREAMS[stream].schema != "step_record"}
+    return race
+
+
+def _uneven(random: Random, poll: Any) -> Any:
+    """A read returns some partitions, some records of each."""
+
+    async def uneven(self: MemoryReader, *, max_records: int, timeout_ms: int, partitions: Any = None) -> list[Chunk]:
+        there = list(self._cursors) if partitions is None else list(partitions)
+        chosen = [partition for partition in there if random.random() < 0.6] or there
+        found: list[Chunk] = await poll(self, max_records=min(max_records, random.choice((1, 2, 7, 10_000))), timeout_ms=timeout_ms, partitions=chosen)
+        return found
+
+    return uneven
+
+
+async def _race(random: Random, bus: MemoryBus, exchange: Racing, runners: list[ShardRunner]) -> None:
+    writer, feed = await bus.writer("races-venue"), await InstructionFeed.open(bus)
+    said: list[Record] | None = exchange.next_records() or []
+    await writer.commit([new_record(stream, row, partition) for stream, partition, row in said])
+    speeds = [random.choice((1, 1, 3, 9)) for _ in runners]
+    idle = 0
+    while idle < 3:
+        draw = random.random()
+        if draw < 0.35:
+            said = exchange.next_records()
+            if said:
+                await writer.commit([new_record(stream, row, partition) for stream, partition, row in said])
+            idle = idle + 1 if said is None and not await _drain(runners, feed, exchange) else 0
+        elif draw < 0.9:
+            n = random.randrange(len(runners))
+            for _ in range(speeds[n]):
+                await runners[n].turn()
+        elif draw < 0.97:
+            exchange.accept(await feed.read())
+        else:
+            await random.choice(runners).start()  # it died; memory is lost, the log is not
+    await feed.close()
+    await writer.close()
+
+
+async def _drain(runners: list[ShardRunner], feed: InstructionFeed, exchange: Racing) -> bool:
+    """Let everybody read to the end; whether that led to instructions."""
+    quiet = 0
+    while quiet < 20:
+        moved = [await runner.turn() for runner in runners]
+        quiet = 0 if any(moved) else quiet + 1
+    rows = await feed.read()
+    exchange.accept(rows)
+    return bool(rows)
+
+
+async def _rows(bus: MemoryBus, stream: str) -> list[dict[str, Any]]:
+    """A stream's rows by event time, then place."""
+    found = []
+    for partition in range((await bus.partitions())[stream]):
+        reader = await bus.reader([TopicPartition(stream, partition)])
+        while chunks := await reader.poll(max_records=10_000, timeout_ms=0):
+            for chunk in chunks:
+                for offset, value in zip(chunk.offsets, chunk.values, strict=True):
+                    row = codec(stream).decode_row(value)
+                    found.append((row["event_time_us"], partition, offset, row))
+    return [row for *_, row in sorted(found, key=lambda f: f[:3])]

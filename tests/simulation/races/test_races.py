@@ -1,0 +1,31 @@
+"""A thousand races are sound; without any one of the rules they are not."""
+
+import pytest
+
+from tests.simulation.races.checks import problems
+from tests.simulation.races.rules import RULES
+from tests.simulation.races.stage import run
+
+SEEDS = 1_000
+SEEDS_WITHOUT = 300
+
+
+@pytest.mark.timeout(1_200)
+def test_a_thousand_races_are_sound() -> None:
+    found = [(seed, problem) for seed in range(SEEDS) for problem in problems(run(seed))]
+    assert found == []
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_races_fail_without(rule: str) -> None:
+    without, noticed_by = RULES[rule]
+    with without():
+        found = next((found for seed in range(SEEDS_WITHOUT) if (found := problems(run(seed)))), None)
+    assert found is not None, f"{SEEDS_WITHOUT} races are sound without {rule}"
+    assert {check for check, _ in found} & noticed_by, found
+
+
+def test_one_seed_is_one_race() -> None:
+    first, second = run(7), run(7)
+    assert first.rows == second.rows
+    assert first.rows["instructions"]
