@@ -76,24 +76,24 @@ def _of_pool_state(row: Row) -> Iterable[_Message]:
 
 def _of_insolvency(row: Row) -> Iterable[_Message]:
     match row["kind"]:
-        case InsolvencyKind.POSITION:
+        case InsolvencyKind.POSITION if row["revision"] == 1:  # told once an episode, not with every revision
             size = f"{abs(row['lots']):,} lots {'long' if row['lots'] > 0 else 'short'} in instrument {row['instrument']}"
             yield _Message(
                 None,
                 Severity.WARNING,
                 "position_insolvent",
                 f"A position of {size} could not be closed in the market within its margin and was handed to pool {row['pool']} "
-                f"(episode {row['episode']}, attempt {row['attempt']}).",
+                f"(episode {row['episode']}).",
             )
             yield _Message(
                 row["account"],
                 Severity.CRITICAL,
                 "position_taken",
-                f"Your position of {size} could not be closed in the market within its margin. It is being closed at its bankruptcy price: "
-                "of its margin nothing is left, and nothing is owed.",
+                f"Your position of {size} could not be closed in the market within its margin. It is being closed at its bankruptcy price or better: "
+                "of its margin nothing may be left.",
             )
         case InsolvencyKind.DEFICIT:
-            text = f"An account was closed out with a deficit of {row['deficit']:,}, which pool {row['pool']} must cover (episode {row['episode']})."
+            text = f"An account that was closed out owes {row['deficit']:,} now, which pool {row['pool']} must cover (episode {row['episode']})."
             yield _Message(None, Severity.CRITICAL, "deficit_left", text)
         case _:
             pass

@@ -39,14 +39,16 @@ def quality_of(log: Log) -> Quality:
     """The quality of a log's data."""
     letters = log.rows("dead-letters")
     suspects = {row["shard"]: row["suspects"] for row in log.rows("shard-totals")}
-    owed: dict[int, list[int]] = {}
+    owed: dict[int, dict[tuple[int | None, ...], int]] = {}  # the most that each episode owed: a row tells all that is owed then
     for row in log.rows("insolvencies"):
         if row["kind"] == InsolvencyKind.DEFICIT:
-            owed.setdefault(row["pool"], []).append(row["deficit"])
+            episode = (row["account"], row["asset"], row["group_instrument"], row["group_side"], row["episode"])
+            of_pool = owed.setdefault(row["pool"], {})
+            of_pool[episode] = max(of_pool.get(episode, 0), row["deficit"])
     return Quality(
         marks=_marks(log), dead_letters=letters,
         by_reason=dict(Counter((DeadLetterReason(row["reason"]), row["source_topic"]) for row in letters).most_common()),
-        suspects=sum(suspects.values()), deficits=[(pool, len(amounts), sum(amounts)) for pool, amounts in sorted(owed.items())],
+        suspects=sum(suspects.values()), deficits=[(pool, len(amounts), sum(amounts.values())) for pool, amounts in sorted(owed.items())],
     )  # fmt: skip
 
 

@@ -34,7 +34,8 @@ def insolvency(**changes: Any) -> dict[str, Any]:
         "group_instrument": None,
         "group_side": None,
         "episode": 2,
-        "attempt": 1,
+        "asset": 1,
+        "revision": 1,
         "instrument": 7,
         "position_side": PositionSide.ONE_WAY,
         "lots": -10,
@@ -80,6 +81,7 @@ def test_a_deficit_is_critical_for_the_operator_only() -> None:
     ("stream", "row"),
     [
         ("insolvencies", insolvency(kind=InsolvencyKind.CLOSED)),
+        ("insolvencies", insolvency(revision=2)),
         ("insolvencies", insolvency(kind=InsolvencyKind.UNKNOWN)),
         ("pool-states", pool_state(state=AdlState.UNKNOWN)),
         ("marks", {"event_time_us": 1}),

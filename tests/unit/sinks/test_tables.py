@@ -8,7 +8,7 @@ from streams.topics import STREAMS
 # Every field that is stored as Decimal(38, 0): money in settlement units, and lots. What is not here is an id, a count, a rate, a price or a time.
 SUMMED = {
     "instruments": "value_per_tick_lot max_lots tiers.floor tiers.maintenance_amount",
-    "pools": "score_wallet_floor net_notional_cap adl_start_value adl_stop_value",
+    "pools": "score_wallet_floor net_notional_cap adl_start_value adl_stop_value unwind_lots_max fund_floor_value",
     "marks": "",
     "fills": "lots quote margin_moved",
     "account-updates": "amount wallet_after lots cost",
@@ -16,13 +16,13 @@ SUMMED = {
     "corrections": "fill.lots fill.quote fill.margin_moved update.amount update.wallet_after update.lots update.cost",
     "instructions": "lots quote_limit quote amount",
     "account-states": "equity maintenance",
-    "insolvencies": "lots bankruptcy_quote deficit",
+    "insolvencies": "lots bankruptcy_quote deficit equity maintenance",
     "fund-flows": "lots quote cash wallet_after lots_after cost_after",
     "adl-candidates": "lots_total rows.lots rows.offered_lots rows.cost rows.group_wallet rows.group_equity rows.group_maintenance "
-    "rows.position_maintenance",
+    "rows.position_maintenance rows.room_reserved positions.lots positions.bankruptcy_quote positions.equity positions.maintenance",
     "shard-totals": "wallets open_cost external reconciliation instruments.lots instruments.open_interest",
-    "adl-probes": "lots_needed score_wallet_floor",
-    "adl-decisions": "residuals.lots rows.lots",
+    "adl-probes": "lots_needed score_wallet_floor loss_per_lot",
+    "adl-decisions": "placements.lots rows.lots rows.room",
     "adl-waves": "lots_needed lots_allocated lots_taken residual_lots needed_budget overshoot_lots candidate_lots_total",
     "adl-executions": "lots instructed_lots quote bankruptcy_quote lots_ahead lots_total position_lots cost group_wallet group_equity "
     "group_maintenance position_maintenance",
