@@ -96,7 +96,7 @@ def root(
 @app.command()
 def demo(
     *,
-    scenario: Annotated[str, typer.Option(help="What happens at the exchange.")] = "oct-10-2025",
+    scenario: Annotated[str, typer.Option(help="What happens at the exchange: a name, or a .toml or .json file of your own.")] = "oct-10-2025",
     accounts: Annotated[int | None, typer.Option(min=1, help="Accounts; left out, the scenario's own number.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything that the scenario draws.")] = 1,
     shards: Annotated[int, typer.Option(min=1, help="Accounts shards.")] = 2,

@@ -10,7 +10,7 @@ from streams.cli_options import Bootstrap, Config, Deployment, Json, settings_of
 
 def venue(
     *,
-    scenario: Annotated[str, typer.Option(help="What happens at the exchange.")] = "calm",
+    scenario: Annotated[str, typer.Option(help="What happens at the exchange: a name, or a .toml or .json file of your own.")] = "calm",
     accounts: Annotated[int | None, typer.Option(min=1, help="Accounts; left out, the scenario's own number.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything that the scenario draws.")] = 1,
     rate: Annotated[float, typer.Option(min=0.001, max=1000, help="Event times of the script a second.")] = 1.0,

@@ -40,9 +40,9 @@ from streams.sinks.clickhouse import ClickHouseSink
 from streams.sinks.connection import bounds_file, open_embedded
 from streams.tasks import machine_for
 from streams.venue.exchange import Exchange
-from streams.venue.report import units_of
 from streams.venue.scenarios.registry import build
 from streams.venue.scenarios.scenario import USD
+from streams.venue.story import TellingExchange
 
 DEPLOYMENT = "demo"  # of a run on the memory bus; on Kafka each run has a name of its own
 OWNER = "demo"
@@ -99,18 +99,19 @@ def run_demo(options: DemoOptions, settings: Settings, *, as_json: bool) -> int:
     """0 when the run replays identically and nothing leaked, 1 otherwise. Raises UsageProblem or Unreachable before it begins."""
     engine = settings.engine
     scenario = build(options.scenario, options.accounts, options.seed, engine.account_partitions)
-    exchange = Exchange(scenario)
+    exchange = TellingExchange(scenario) if scenario.wording else Exchange(scenario)
     if options.bus == "kafka":
         run(present_topics(settings))  # an earlier run is not given up for a broker that is not there
     run_directory.prepare(options.directory)
     plan = Run(
-        scenario=options.scenario,
+        scenario=scenario.name,
         seed=options.seed,
         accounts=len(scenario.openings),
         shards=options.shards,
         account_partitions=engine.account_partitions,
         bus=options.bus,
         deployment=DEPLOYMENT,
+        units=scenario.units,
     )
     with progress() as tick:
         outcome = run(_demo(plan, options.directory, exchange, settings, Watch(tick)))
@@ -142,7 +143,7 @@ async def _demo(plan: Run, directory: Path, exchange: Exchange, settings: Settin
             await finish_sink(*await open_sink(client, directory, await load(directory)))
         else:
             await _run_in_memory(plan, directory, exchange, client, watch)
-        name_assets(client, [Asset(USD, "USD", len(str(units_of(plan.scenario))) - 1)])
+        name_assets(client, [Asset(USD, "USD", len(str(plan.units)) - 1)])
         seconds = time.monotonic() - began
     finally:
         client.close()

@@ -15,7 +15,9 @@ from streams.engine.task import TaskName
 from streams.tasks import joint_book, totals_of
 from streams.topics import EXCHANGE_STREAMS
 from streams.venue.exchange import Exchange
-from streams.venue.report import Facts, lines, units_of
+from streams.venue.report import Facts, lines
+from streams.venue.scenarios.scenario import UNITS_PER_USD
+from streams.venue.story import TellingExchange
 
 Machines = Mapping[tuple[TaskName, int], Machine]
 
@@ -126,11 +128,12 @@ def report_lines(outcome: Outcome) -> list[str]:
         sums=zero | {"dead letters": summary.records["dead-letters"], "suspect accounts": sums.suspects},
         differences=outcome.book_differences,
         digests=outcome.digests,
-        units=units_of(outcome.run.scenario),
+        units=outcome.run.units or UNITS_PER_USD,
     )
     identical = "identical" if outcome.replay_identical else "NOT identical"
     speed = f"{outcome.seconds:.1f} s; replay {identical}, {outcome.replay_seconds:.1f} s"
-    return [*lines(facts), f"  replay of {outcome.replayed.inputs:,} inputs: {identical}", "", f"Run {speed}"]
+    story = outcome.exchange.story(summary.rows["account-states"]) if isinstance(outcome.exchange, TellingExchange) else []
+    return [*story, *([""] if story else []), *lines(facts), f"  replay of {outcome.replayed.inputs:,} inputs: {identical}", "", f"Run {speed}"]
 
 
 def _symbol(summary: Summary, instrument: int) -> str:

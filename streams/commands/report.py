@@ -20,8 +20,8 @@ from streams.errors import BackstopError, CheckFailed, UsageProblem
 from streams.report.market import Unit
 from streams.report.model import Check, Origin, Report, report_of
 from streams.report.page import page
-from streams.venue.report import OCT_10, beside, units_of
-from streams.venue.scenarios.registry import NAMES
+from streams.venue.report import OCT_10, beside
+from streams.venue.scenarios.registry import NAMES, units_of
 from streams.venue.scenarios.scenario import USD
 
 
@@ -73,16 +73,16 @@ async def _origin(directory: Path, bus: Bus) -> tuple[Origin, dict[int, Unit]]:
     except (KeyError, TypeError, AttributeError) as error:
         path = directory / run_directory.REPORT
         raise CheckFailed(f"{path} is not what a run says of itself ({type(error).__name__}: {error}); restore it or run the demo again") from error
-    units = {USD: Unit("USD", len(str(units_of(plan.scenario))) - 1)} if plan.scenario in NAMES else {}
+    shown = plan.units or (units_of(plan.scenario) if plan.scenario in NAMES else None)
     origin = Origin(
-        title=plan.scenario if plan.scenario in NAMES else plan.deployment,
+        title=plan.scenario if shown else plan.deployment,
         directory=str(directory),
         facts=facts,
         checks=checks,
         digests=digests,
         recorded=beside(summary.symbols, summary.rows["adl-waves"], summary.rows["adl-executions"]) if plan.scenario == OCT_10 else (),
     )
-    return origin, units
+    return origin, {USD: Unit("USD", len(str(shown)) - 1)} if shown else {}
 
 
 def _facts(plan: Run, said: Mapping[str, Any]) -> dict[str, str]:

@@ -44,6 +44,7 @@ class Run:
     account_partitions: int
     bus: str
     deployment: str
+    units: int | None = None  # settlement units shown as one; None: not known, unless the scenario's name says
 
 
 def prepare(directory: Path) -> None:

@@ -116,7 +116,7 @@ class Exchange:
         match event:
             case Mark():
                 self.book.marks[event.instrument] = event.mark_ticks
-                self._recorder.mark(event.instrument, event.mark_ticks, event.index_ticks)
+                self._recorder.mark(event.instrument, event.mark_ticks, event.index_ticks, event.grade)
             case Trade():
                 self._trade(event)
             case CashFlow():

@@ -93,7 +93,7 @@ class Recorder:
         }
         self._records.append(("pools", 0, row))
 
-    def mark(self, instrument: int, mark_ticks: int, index_ticks: int) -> None:
+    def mark(self, instrument: int, mark_ticks: int, index_ticks: int, grade: Grade = Grade.GOOD) -> None:
         """A mark price, with the next sequence of its instrument."""
         self._mark_sequence[instrument] = sequence = self._mark_sequence.get(instrument, 0) + 1
         row = {
@@ -102,7 +102,7 @@ class Recorder:
             "mark_ticks": mark_ticks,
             "index_ticks": index_ticks,
             "sequence": sequence,
-            "grade": int(Grade.GOOD),
+            "grade": int(grade),
         }
         self._records.append(("marks", 0, row))
 

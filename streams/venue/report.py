@@ -66,11 +66,6 @@ class Facts:
     units: int = UNITS_PER_USD
 
 
-def units_of(scenario: str) -> int:
-    """Settlement units that are shown as one; the walked examples count in single units."""
-    return 1 if scenario.startswith("example") else UNITS_PER_USD
-
-
 def count_forced(fills: Iterable[Row]) -> dict[tuple[int, int], Forced]:
     """Forced fills by kind and instrument, from the records of both sides: a trade is counted once, at the side that sold."""
     counted: dict[tuple[int, int], Forced] = {}

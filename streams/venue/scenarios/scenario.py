@@ -5,9 +5,10 @@ A script may look at the exchange's book when its next event is due (it sees wha
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol
 
-from streams.domain.events import FillKind, InstructionKind, MarginMode, PositionSide, Role, UpdateKind
+from streams.domain.events import FillKind, Grade, InstructionKind, MarginMode, PositionSide, Role, UpdateKind
 from streams.domain.ids import identity
 from streams.domain.instruments import Instrument, Pool
 from streams.domain.money import PPM
@@ -51,6 +52,7 @@ class Mark:
     instrument: int
     mark_ticks: int
     index_ticks: int
+    grade: Grade = Grade.GOOD
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,17 @@ class SeededTrouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Wording:
+    """How a scenario that is told account by account names things and counts them."""
+
+    about: str
+    currency: str
+    accounts: Mapping[int, str]
+    lots: Mapping[int, Fraction]  # size of one lot, by instrument
+    ticks: Mapping[int, Fraction]  # price of one tick
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """Everything the exchange needs. `trouble` and `script` are made anew for each run."""
 
@@ -169,6 +182,8 @@ class Scenario:
     makers: Mapping[int, int]  # instrument -> account that stands behind its depth
     script: Script
     trouble: Callable[[], Trouble] = lambda: no_trouble
+    units: int = UNITS_PER_USD  # settlement units that are shown as one
+    wording: Wording | None = None  # None: too many accounts to tell of each
 
     @property
     def symbols(self) -> dict[int, str]:

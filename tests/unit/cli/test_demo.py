@@ -102,6 +102,49 @@ def test_the_report_for_people_names_each_account_hit_and_the_checks(tmp_path: P
     assert "differences between our book and the exchange's: 0" in text
 
 
+def own_file(tmp_path: Path, *, wallet: str = "0") -> Path:
+    """A file of one's own: example A in cents."""
+    text = (ROOT / "streams" / "venue" / "scenarios" / "files" / "example-a.toml").read_text(encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace("decimals = 0", "decimals = 2").replace("wallet = 0", f"wallet = {wallet}"), encoding="utf-8")
+    return path
+
+
+def test_a_file_of_ones_own_is_played_and_told_account_by_account(tmp_path: Path) -> None:
+    path = own_file(tmp_path)
+    lines = backstop("demo", "--scenario", str(path), "--dir", str(tmp_path / "run")).stdout.splitlines()
+    assert lines[0] == "What happened to each account"
+    assert "    0.001003 s  bought 6 BTC at 90 from L: was deleveraged, and against the mark gave up 12 USD" in lines
+    assert "    at the end  444 USD at the last marks, short 2 BTC" in lines  # 400 + 2 x (100 - 90) + 2 x (100 - 88)
+    assert "  cash at the end                   1.00" in lines
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert (report["scenario"], report["fund_balances"]) == ("mine.toml", {"1": 100})
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>mine.toml</h1>" in page
+
+
+def test_a_copy_of_an_example_comes_to_the_same_decisions(run: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    path = tmp_path / "copy.toml"
+    shutil.copy(ROOT / "streams" / "venue" / "scenarios" / "files" / "example-a.toml", path)
+    said = json.loads(backstop("demo", "--scenario", str(path), "--dir", str(tmp_path / "run"), "--json").stdout)
+    assert said["decision_digest"] == run[1]["decision_digest"]
+
+
+def test_a_mistake_in_a_file_ends_with_2_and_tells_the_line(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = own_file(tmp_path, wallet='"a lot"')
+    line = path.read_text(encoding="utf-8").splitlines().index('wallet = "a lot"') + 1
+    err = check(capfd, "demo", "--scenario", str(path), "--dir", str(tmp_path / "run"), code=2)[1]
+    assert err == f"backstop: {path}: line {line}: 'a lot' is not a number; write it as 12.5 or as text \"12.5\"\n"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere.toml", "nothing", "streams"])
+def test_a_scenario_that_is_neither_a_name_nor_a_file_ends_with_2(capfd: pytest.CaptureFixture[str], tmp_path: Path, name: str) -> None:
+    err = check(capfd, "demo", "--scenario", name, "--dir", str(tmp_path / "run"), code=2)[1]
+    assert f"there is no scenario {'file ' if name.endswith('.toml') else ''}" in err
+    assert "example-a" in err
+
+
 def test_the_demo_ends_with_a_link_to_its_page_and_a_question_that_can_be_asked(tmp_path: Path) -> None:
     link, question = backstop("demo", "--scenario", "example-a", "--dir", str(tmp_path / "run")).stdout.splitlines()[-2:]
     assert link == f"Report: {(tmp_path / 'run' / 'report.html').as_uri()}"
