@@ -9,10 +9,11 @@ from typing import Any, Final, NamedTuple
 
 from streams.domain.bankruptcy import bankruptcy_quotes
 from streams.domain.batch import Outputs
+from streams.domain.episodes import group_fields
 from streams.domain.events import AnswerKind, InsolvencyKind
 from streams.domain.money import quote_part_floor
 from streams.domain.state import StateTable
-from streams.risk.book import Book, GroupKey, PositionKey, group_fields
+from streams.risk.book import Book, GroupKey, PositionKey
 from streams.risk.clock import Clock
 from streams.risk.reservations import ASKED, Reservations
 
@@ -147,7 +148,7 @@ class Asking:
         self.told[key] = replace(told, revision=revision, pools=tuple(sorted({*told.pools, pool})))
         row = {
             "kind": kind, "pool": pool, "account": key[0], "partition": int(self._book.accounts.rows["partition"][self._book.account_row(key[0])]),
-            "asset": key[1], **group_fields(key), "episode": episode, "revision": revision, "lots": 0, "bankruptcy_quote": 0, "deficit": 0,
+            "asset": key[1], **group_fields(*key[2:]), "episode": episode, "revision": revision, "lots": 0, "bankruptcy_quote": 0, "deficit": 0,
             "equity": 0, "maintenance": 0, "marks_seen": self._clock.marks_seen, "event_time_us": time_us, **fields,
         }  # fmt: skip
         out.emit("insolvencies", row)

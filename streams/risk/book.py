@@ -18,8 +18,7 @@ from streams.domain.money import MAX_ACCOUNT, MAX_GROUP_POSITIONS, MAX_VALUE, MA
 from streams.domain.positions import fill_effect
 from streams.domain.state import StateTable
 from streams.risk import layout as k
-from streams.risk.bands import BandStore, MarkColumns, apply_mark, apply_marks
-from streams.risk.bands import is_crossing as k_crosses
+from streams.risk.bands import BandStore, MarkColumns, apply_mark, apply_marks, is_crossing
 from streams.risk.rebuild import make_all_pending, rebuild_links, watch_all
 from streams.risk.table import EMPTY, RowIndex, RowTable, find, touch, touch_all
 
@@ -47,11 +46,6 @@ class Flow:
 
 
 Refused = tuple[DeadLetterReason, str]
-
-
-def group_fields(key: GroupKey) -> dict[str, int | None]:
-    """The group of a key as the streams name it: both fields null for the cross group."""
-    return {"group_instrument": key[2] or None, "group_side": key[3] or None}
 
 
 class Book:
@@ -152,12 +146,7 @@ class Book:
 
     def held(self, group: int) -> list[int]:
         """Rows of the positions of the group that are not flat, in position-key order."""
-        rows, row = [], int(self.groups.rows["first_position"][group])
-        while row != EMPTY:
-            if self.positions.rows["lots"][row] != 0:
-                rows.append(row)
-            row = int(self.positions.rows["next_position"][row])
-        return sorted(rows, key=self.position_key)
+        return sorted((row for row in self._chain(group) if self.positions.rows["lots"][row] != 0), key=self.position_key)
 
     def positions_of(self, group: int) -> list[int]:
         """Rows of all positions of the group, flat ones too, in position-key order."""
@@ -199,7 +188,7 @@ class Book:
 
     def is_crossing(self, group: int) -> bool:
         """Whether the group's state is no longer that of its equity, or its episode must hear of what changed."""
-        return bool(k_crosses(self.tables(), group))
+        return bool(is_crossing(self.tables(), group))
 
     def is_priced(self, group: int) -> bool:
         """Whether everything the group holds has a mark."""

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from streams.domain.bankruptcy import bankruptcy_quote
 from streams.domain.batch import Outputs
-from streams.domain.episodes import episode_id
+from streams.domain.episodes import episode_id, group_fields
 from streams.domain.events import CauseKind, GroupState, InstructionKind, Outcome, PositionSide
 from streams.domain.ids import instruction_identity
 from streams.domain.money import quote_part_floor
 from streams.domain.state import StateTable
 from streams.risk.asking import Asking
-from streams.risk.book import Book, GroupKey, PositionKey, group_fields
+from streams.risk.book import Book, GroupKey, PositionKey
 from streams.risk.reservations import Reservations
 from streams.risk.table import EMPTY
 from streams.risk.valuation import classify
@@ -102,7 +102,7 @@ class Episodes:
         equity, _, maintenance = self._book.measure(group)
         mark, sequence = self._book.mark_of(instrument) if instrument else (None, None)
         row = {
-            "event_time_us": time_us, "account": key[0], "asset": key[1], **group_fields(key), "state": state,
+            "event_time_us": time_us, "account": key[0], "asset": key[1], **group_fields(*key[2:]), "state": state,
             "episode": episode.number if episode else 0, "equity": equity,
             "maintenance": sum(maintenance.values()), "instrument": instrument, "mark_ticks": mark, "mark_sequence": sequence,
         }  # fmt: skip
@@ -293,7 +293,7 @@ class Episodes:
     ) -> int:
         """Emit an instruction of this episode; its id."""
         episode = self.table[key]
-        cause = episode_id(account=key[0], asset=key[1], **group_fields(key), episode=episode.number)
+        cause = episode_id(account=key[0], asset=key[1], **group_fields(*key[2:]), episode=episode.number)
         attempt = max(1, episode.liquidations)
         instrument, side = (position[1], position[2]) if position else (None, None)
         instruction_id = instruction_identity(

@@ -18,7 +18,7 @@ from streams.domain.state import StateTable, combine, scalars_from_arrow, scalar
 from streams.risk import fund_flows
 from streams.risk.asking import Asking
 from streams.risk.bands import MarkColumns
-from streams.risk.book import OPENING, SUSPECT, Book, Booked, PositionKey, Refused
+from streams.risk.book import OPENING, SUSPECT, Book, Booked, Refused
 from streams.risk.candidates import Probes
 from streams.risk.clock import Clock
 from streams.risk.corrections import PLACES, Corrections, record_of
@@ -82,7 +82,8 @@ class RiskMachine:
         handlers: dict[str, Handler] = {
             UNDECODABLE: self._undecodable, "instruments": self._instrument, "pools": self._pool, "account-updates": self._update,
             "instruction-results": self._result, "corrections": self._correction,
-            "adl-decisions": lambda row, _, out: self.placements.decided(row, out), "adl-probes": self._probe,
+            "adl-decisions": lambda row, _, out: self.placements.decided(row, out),
+            "adl-probes": lambda row, _, out: self.placements.left(self.probes.ask(row, self.clock.us, out), row["time_us"], out),
         }  # fmt: skip
         for stream, start, stop in batch.runs:
             rows = batch.rows[stream]
@@ -345,14 +346,6 @@ class RiskMachine:
         for row in self.results.take_ready(account):
             self._result(row, None, out)
 
-    def _probe(self, row: dict[str, Any], _index: int, out: Outputs) -> None:
-        self._left_waves(self.probes.ask(row, self.clock.us, out), row["time_us"], out)
-
-    def _left_waves(self, positions: list[PositionKey], time_us: int, out: Outputs) -> None:
-        """Positions that have left their wave, because their groups have recovered: their episodes go on as their states say."""
-        for position in positions:
-            self.placements.go_on(position, time_us, out)
-
     # -- marks ------------------------------------------------------------------------------------------------------------------------
 
     def _marks(self, rows: Rows, start: int, stop: int, out: Outputs) -> None:
@@ -387,7 +380,7 @@ class RiskMachine:
             if is_first:
                 for group in dict.fromkeys(int(self.book.positions.rows["group"][p]) for p in self.book.holders(instrument_row)):
                     self._touched(group, row["time_us"], out)
-        self._left_waves(self.probes.answer_due(self.clock.us, row["time_us"], out), row["time_us"], out)
+        self.placements.left(self.probes.answer_due(self.clock.us, row["time_us"], out), row["time_us"], out)
 
     def _tick(self, row: dict[str, Any], out: Outputs) -> None:
         """Move the clock; when a second is over, say its totals and look for what is overdue."""

@@ -78,6 +78,11 @@ class Placements:
         for key in self._reservations.release(wave_id):
             self.go_on(key, time_us, out)
 
+    def left(self, positions: list[PositionKey], time_us: int, out: Outputs) -> None:
+        """Positions that have left their wave, because their groups have recovered: their episodes go on as their states say."""
+        for position in positions:
+            self.go_on(position, time_us, out)
+
     def ended(self, row: Row, out: Outputs) -> None:
         """The party's result: what the instruction still held is free again."""
         self._rooms.release_of(row["instruction_id"], row["account"])
