@@ -45,7 +45,7 @@ class TestFiles:
         # A crash between a statement and the note of it makes the next run repeat it.
         repeatable = (
             "CREATE TABLE IF NOT EXISTS ", "CREATE OR REPLACE VIEW ", "ADD COLUMN IF NOT EXISTS ", "ADD PROJECTION IF NOT EXISTS ",
-            "ADD INDEX IF NOT EXISTS ", "MODIFY SETTING ", "MODIFY COLUMN ", "MODIFY TTL ", "MATERIALIZE PROJECTION ",
+            "ADD INDEX IF NOT EXISTS ", "MODIFY SETTING ", "MODIFY COLUMN ", "DROP COLUMN IF EXISTS ", "MODIFY TTL ", "MATERIALIZE PROJECTION ",
         )  # fmt: skip
         for migration in migrations():
             for sql in migration.statements(DATABASE):
