@@ -1,7 +1,8 @@
 """The machine of the pools task: the insurance fund and the ADL waves, composed in one pass over the merged input.
 
-Rows of one time are one event: each is applied, then the event as a whole has its consequences: deficits, states, waves. The rooms do not know
-each other; what one decides and the other must hear goes through here, inside the same event.
+Rows of one time are one event: each is applied, then the event as a whole has its consequences: placements, deficits, states, waves. The rooms
+do not know each other; what one decides and the other must hear goes through here, inside the same event. A row of a pool or an instrument that
+is not known yet is held back, with what follows it in its pool, until it is.
 """
 
 from collections.abc import Mapping
@@ -14,11 +15,12 @@ from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
 from streams.domain.conservation import Conservation
 from streams.domain.events import DeadLetterReason, InsolvencyKind, InstructionKind
 from streams.domain.market import Market, MarkPrice, Refused
-from streams.domain.resolution import episode_of
-from streams.domain.state import Digested, combine, scalars_from_arrow, scalars_to_arrow
+from streams.domain.resolution import Unplaced, episode_of
+from streams.domain.state import Digested, StateTable, combine, scalars_from_arrow, scalars_to_arrow
 from streams.insurance_fund.machine import InsuranceFund
 
-VERSION: Final = 1
+VERSION: Final = 2
+RESULTS: Final = "instruction-results"  # the stream that tells how the instructions of this task ended
 FUND_KINDS: Final = (InstructionKind.TAKEOVER, InstructionKind.UNWIND, InstructionKind.COVER, InstructionKind.SOCIALISE)
 
 
@@ -28,10 +30,13 @@ class PoolsMachine:
     def __init__(self, shard_count: int) -> None:
         self.shard_count = shard_count
         self.market = Market()
-        self.adl = Adl(self.market, shard_count)
+        self.adl = Adl(self.market, shard_count, self._offer)
         self.fund = InsuranceFund(self.market, self.adl.is_open_in)
         self.conservation = Conservation(shard_count)
         self.now_us = 0
+        self.marks_seen = 0  # records of marks given to the machine: a shard that was given as many knows the same marks
+        self.held_rows: StateTable[int, dict[str, Any]] = StateTable("pools_held", int, dict[str, Any])
+        self.held_number = 0
 
     @property
     def version(self) -> int:
@@ -45,8 +50,11 @@ class PoolsMachine:
 
     @property
     def held(self) -> int:
-        """No result is held back here."""
-        return 0
+        """Rows that wait for their pool or instrument."""
+        return len(self.held_rows)
+
+    def _offer(self, position: Unplaced, mark: MarkPrice, *, attempt: int, now_us: int, out: Outputs) -> tuple[int, int | None]:
+        return self.fund.offer(position, mark, attempt=attempt, now_us=now_us, out=out)
 
     def step(self, batch: Batch) -> Outputs:
         """Apply the rows in order; where the time changes, and at the end of the batch, an event ends."""
@@ -68,12 +76,14 @@ class PoolsMachine:
         return out
 
     def _end_event(self, out: Outputs) -> None:
+        self.adl.place(self.clock_us, self.now_us, out)
         self.fund.end_event(self.clock_us, self.now_us, out)
-        self.adl.end_event(self.clock_us, self.now_us, out)
+        self.adl.end_event(self.clock_us, self.now_us, self.marks_seen, out)
 
     def _mark(self, rows: Rows, index: int, time_us: int, out: Outputs) -> None:
         """Marks are most of the input: only their own columns are looked at."""
         c = rows.columns
+        self.marks_seen += 1
         instrument, mark = int(c["instrument"][index]), MarkPrice(int(c["mark_ticks"][index]), int(c["sequence"][index]), time_us)
         self.market.clock_us = max(self.market.clock_us, time_us)
         applied = self.market.learn_mark(instrument, mark, int(c["grade"][index]))
@@ -81,83 +91,93 @@ class PoolsMachine:
             out.refuse("marks", index, *applied)
         elif applied:
             self.fund.marked(instrument)
-            self.adl.marked()
 
     def _apply(self, stream: str, index: int, row: dict[str, Any], out: Outputs) -> None:
         refused: Refused | None = None
         match stream:
             case "instruments":
                 refused = self.market.learn_instrument(row)
-                self.fund.parameters_changed(row["pool"])
+                self._parameters_changed(row["pool"], out)
             case "pools":
                 refused = self.market.learn_pool(row)
-                self.fund.parameters_changed(row["pool"])
-            case "fund-flows":
-                refused = self._unknown(row)
-                if refused is None:
-                    self.fund.flow(row, out)
-            case "instruction-results":
-                self._result(row, out)
-            case "insolvencies":
-                refused = self._insolvency(row, out)
+                self._parameters_changed(row["pool"], out)
+            case "fund-flows" | "insolvencies":
+                refused = self._told(stream, row, out)
             case "adl-candidates":
                 self.adl.candidates(row, out, self.now_us)
             case "shard-totals":
                 self.conservation.hear(row, out)
+            case _ if stream == RESULTS:
+                self._result(row, out)
         if refused is not None:
             out.refuse(stream, index, *refused, row.get("account"))
 
-    def _unknown(self, row: Mapping[str, Any]) -> Refused | None:
-        """Why a row cannot be applied to its pool or instrument."""
-        if row["pool"] not in self.market.pools:
-            return DeadLetterReason.BAD_VALUE, f"pool {row['pool']} is unknown"
-        if row["instrument"] is not None and row["instrument"] not in self.market.instruments:
-            return DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is unknown"
+    def _parameters_changed(self, pool: int, out: Outputs) -> None:
+        self.fund.parameters_changed(pool)
+        for number, held in list(self.held_rows.items()):
+            if self._is_known(held):
+                del self.held_rows[number]
+                self._obey(held["stream"], held, out)
+
+    def _told(self, stream: str, row: dict[str, Any], out: Outputs) -> Refused | None:
+        """What a shard tells of a fund or a group: obeyed, held back, or why it is refused."""
+        if stream == "insolvencies":
+            if row["kind"] not in (InsolvencyKind.POSITION, InsolvencyKind.DEFICIT, InsolvencyKind.CLOSED):
+                return DeadLetterReason.UNKNOWN_SYMBOL, "an insolvency of unknown kind"
+            if row["kind"] == InsolvencyKind.POSITION and (row["instrument"] is None or row["position_side"] is None):
+                return DeadLetterReason.BAD_VALUE, "a POSITION names its instrument and leg"
+        if not self._is_known(row) or any(held["pool"] == row["pool"] for _, held in self.held_rows.items()):
+            self.held_number += 1
+            self.held_rows[self.held_number] = {**row, "stream": stream}
+            out.alarm("pool_or_instrument_unknown", pool=row["pool"], instrument=row["instrument"], stream=stream)
+        else:
+            self._obey(stream, row, out)
         return None
 
-    def _insolvency(self, row: Mapping[str, Any], out: Outputs) -> Refused | None:
-        refused = self._unknown(row)
-        if refused is not None:
-            return refused
+    def _is_known(self, row: Mapping[str, Any]) -> bool:
+        return row["pool"] in self.market.pools and (row["instrument"] is None or row["instrument"] in self.market.instruments)
+
+    def _obey(self, stream: str, row: Mapping[str, Any], out: Outputs) -> None:
+        if stream == "fund-flows":
+            self.fund.flow(row, out)
+            return
         match row["kind"]:
             case InsolvencyKind.POSITION:
-                if not row["lots"] or row["instrument"] is None or row["position_side"] is None or row["mark_ticks"] is None:
-                    return DeadLetterReason.BAD_VALUE, "a POSITION names its instrument, leg, lots and mark"
-                unplaced = self.fund.insolvency(row, out, self.now_us)
-                if unplaced is not None:
-                    self.adl.request(unplaced, waits=False)
+                self.adl.tell(self._unplaced(row), is_fresh=row["marks_seen"] == self.marks_seen)
             case InsolvencyKind.DEFICIT:
                 self.fund.deficit(row)
             case InsolvencyKind.CLOSED:
-                episode = episode_of(row, self.market.pools[row["pool"]].asset)
+                episode = episode_of(row)
                 self.fund.close(episode)
                 self.adl.close(episode)
-            case _:
-                return DeadLetterReason.UNKNOWN_SYMBOL, "an insolvency of unknown kind"
-        return None
+
+    def _unplaced(self, row: Mapping[str, Any]) -> Unplaced:
+        return Unplaced(
+            episode=episode_of(row), pool=row["pool"], partition=row["partition"], instrument=row["instrument"],
+            position_side=row["position_side"], sign=-1 if row["lots"] < 0 else 1, lots=abs(row["lots"]), quote=row["bankruptcy_quote"],
+            equity=row["equity"], maintenance=row["maintenance"], revision=row["revision"], since_us=self.now_us,
+        )  # fmt: skip
 
     def _result(self, row: Mapping[str, Any], out: Outputs) -> None:
         """Route a result to the room that sent the instruction; those of the accounts task pass by here too."""
         if row["kind"] == InstructionKind.ADL:
-            episode, execution = self.adl.result(row, out, self.now_us)
+            episodes, execution = self.adl.result(row, out, self.now_us)
             if execution is not None:
                 self.fund.deleveraged(execution)
-            if episode is not None:
+            for episode in episodes:
                 self.fund.instruction_ended(episode)
         elif row["kind"] in FUND_KINDS:
-            shortfall = self.fund.result(row, out, self.now_us)
-            if shortfall is not None:
-                self.adl.request(shortfall, waits=True)
+            self.fund.result(row, out, self.now_us)
 
     @property
     def _parts(self) -> tuple[Digested, ...]:
-        return *self.market.parts, *self.fund.parts, *self.adl.parts, *self.conservation.parts
+        return *self.market.parts, *self.fund.parts, *self.adl.parts, *self.conservation.parts, self.held_rows
 
     @property
     def _scalars(self) -> dict[str, int]:
         return {
             "version": VERSION, "shard_count": self.shard_count, "clock_us": self.clock_us, "now_us": self.now_us,
-            "wave_number": self.adl.wave_number,
+            "wave_number": self.adl.wave_number, "marks_seen": self.marks_seen, "held_number": self.held_number,
         }  # fmt: skip
 
     def digest(self) -> bytes:
@@ -174,7 +194,9 @@ class PoolsMachine:
         if (scalars["version"], scalars["shard_count"]) != (VERSION, self.shard_count):
             raise AssertionError(f"a snapshot of version {scalars['version']} with {scalars['shard_count']} shards does not fit this machine")
         self.market.restore(tables)
-        self.market.clock_us, self.now_us = scalars["clock_us"], scalars["now_us"]
+        self.market.clock_us, self.now_us, self.marks_seen = scalars["clock_us"], scalars["now_us"], scalars["marks_seen"]
+        self.held_rows.from_arrow(tables[self.held_rows.name])
+        self.held_number = scalars["held_number"]
         self.adl.restore(tables, scalars["wave_number"])
         self.fund.restore(tables)
         self.conservation.restore(tables)

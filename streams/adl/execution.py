@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from streams.adl.wave import Match, Wave
 from streams.domain.events import PositionSide, PriceRule
@@ -10,6 +10,8 @@ from streams.domain.instructions import OpenInstruction
 from streams.domain.money import PPM, div_floor, quote_part_floor
 from streams.domain.resolution import Unplaced
 from streams.ranking.lights import lights, percentile_accounts_ppm, percentile_lots_ppm
+
+MAX_HAIRCUT_PPM: Final = PPM * PPM  # a million times the profit: more is told as this much
 
 
 def given_up(wave: Wave, position: Unplaced, ended: OpenInstruction) -> int:
@@ -21,15 +23,16 @@ def given_up(wave: Wave, position: Unplaced, ended: OpenInstruction) -> int:
 
 
 def haircut_ppm(wave: Wave, position: Unplaced, match: Match, ended: OpenInstruction) -> int:
-    """Share of the profit of the lots taken that was given up; millionths rounded down. 0 where there was no profit, or none was given up.
+    """Share of the profit of the lots taken that was given up; millionths rounded down, MAX_HAIRCUT_PPM at most.
 
-    Profit of the lots taken is the position's profit at mark x lots taken / its lots, kept as a fraction.
+    0 where there was no profit, or none was given up. Profit of the lots taken is the position's profit at mark x lots taken / its lots, kept as
+    a fraction.
     """
     candidate, lost = match.candidate, given_up(wave, position, ended)
     profit = candidate.lots * wave.lot_value - candidate.cost
     if profit <= 0 or lost <= 0:
         return 0
-    return div_floor(PPM * lost * abs(candidate.lots), profit * ended.executed_lots)
+    return min(MAX_HAIRCUT_PPM, div_floor(PPM * lost * abs(candidate.lots), profit * ended.executed_lots))
 
 
 def inversions(matches: Iterable[Match]) -> int:
@@ -59,7 +62,7 @@ def execution_row(
         "percentile_lots_ppm": percentile_lots_ppm(match.lots_ahead, wave.candidate_lots_total), "lights": lit,
         "position_lots": candidate.lots, "cost": candidate.cost, "group_wallet": candidate.group_wallet, "group_equity": candidate.group_equity,
         "group_maintenance": candidate.group_maintenance, "position_maintenance": candidate.position_maintenance,
-        "reason": reason(wave, position, match, ended, lit),
+        "room": match.room, "reason": reason(wave, position, match, ended, lit),
     }  # fmt: skip
 
 
@@ -67,7 +70,8 @@ def reason(wave: Wave, position: Unplaced, match: Match, ended: OpenInstruction,
     """Plain words for the person who was deleveraged; amounts in settlement units."""
     candidate, side = match.candidate, PositionSide(wave.market.side).name.lower()
     at = "the bankruptcy quote of that position" if wave.price_rule == PriceRule.BANKRUPTCY else "the mark"
-    value = candidate.lots * wave.lot_value
+    value, lost = candidate.lots * wave.lot_value, given_up(wave, position, ended)
+    at += f" (better than the mark: you gained {-lost})" if lost < 0 else f" (against the mark you gave up {lost})" if lost else ""
     return (
         f"{ended.executed_lots} of your {abs(candidate.lots)} lots ({side}) in instrument {wave.market.instrument} were closed at {at}, because "
         f"a position on the other side had to be closed, neither the market nor the insurance fund took all of it, and you stood at rank "
@@ -78,14 +82,15 @@ def reason(wave: Wave, position: Unplaced, match: Match, ended: OpenInstruction,
     )
 
 
-def wave_row(wave: Wave, matches: Iterable[Match], *, shards: int, now_us: int) -> dict[str, Any]:
+def wave_row(wave: Wave, matches: Iterable[Match], *, now_us: int) -> dict[str, Any]:
     """The adl-waves row, when all results are in."""
     return {
         "event_time_us": now_us, "wave_id": wave.wave_id, "pool": wave.pool, "instrument": wave.market.instrument, "side": wave.market.side,
         "policy_id": wave.policy_id, "policy_version": wave.policy_version, "price_rule": wave.price_rule, "opened_us": wave.opened_us,
         "lots_needed": wave.needed_lots, "lots_allocated": wave.allocated_lots, "lots_taken": wave.taken_lots,
-        "residual_lots": wave.residual_lots, "needed_budget": wave.needed_budget,
+        "residual_lots": wave.residual_lots, "needed_budget": wave.needed_budget, "gained": wave.gained,
+        "matched_lots": wave.matched_lots, "fund_lots": wave.fund_lots, "passed_over": wave.passed_over,
         "overshoot_lots": max(0, wave.taken_lots - wave.needed_lots), "largest_haircut_ppm": wave.largest_haircut_ppm,
         "inversions": inversions(matches), "candidates_total": wave.candidates_total, "candidate_lots_total": wave.candidate_lots_total,
-        "shards": shards, "mark_ticks": wave.mark_ticks, "mark_sequence": wave.mark_sequence,
+        "shards": wave.shards, "incomplete": wave.incomplete, "mark_ticks": wave.mark_ticks, "mark_sequence": wave.mark_sequence,
     }  # fmt: skip

@@ -1,17 +1,19 @@
-"""What waits for a wave: unplaced lots, merged per liquidated position, lots and quotes added up.
+"""What the pool was asked to place: the newest revision of each position, from the moment it is told until it is decided.
 
-Merged, because else one wave could pair two accounts twice. What a wave left over waits for the next mark, so a refusal cannot loop.
+The pool keeps nobody's lots between decisions: of what was decided only the revision is kept, so that an older one is not obeyed again.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
 from streams.domain.events import PositionSide
 from streams.domain.resolution import Episode, Unplaced
 from streams.domain.state import StateTable
+
+WAVE_POSITIONS: Final = 4096  # of one wave; the rest waits for the next one of its market
 
 
 class Market(NamedTuple):
@@ -20,21 +22,27 @@ class Market(NamedTuple):
     instrument: int
     side: int
 
+    @property
+    def opposite(self) -> "Market":
+        """The other side of the instrument."""
+        return Market(self.instrument, PositionSide.LONG if self.side == PositionSide.SHORT else PositionSide.SHORT)
 
-class RequestKey(NamedTuple):
-    """A liquidated position in the queue of its market."""
 
-    market: Market
-    account: int
+class AskedKey(NamedTuple):
+    """A position of a group in resolution."""
+
+    episode: Episode
+    instrument: int
     position_side: int
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Lots that ask for a wave; `waits`: not before the next mark."""
+    """The newest that was told; no lots: nothing is to be placed. `wave_id`: the wave it is in; `sent`: instructions sent for it outside of pairs."""
 
-    lots: Unplaced
-    waits: bool
+    position: Unplaced
+    wave_id: int = 0
+    sent: int = 0
 
 
 def market_of(position: Unplaced) -> Market:
@@ -42,27 +50,27 @@ def market_of(position: Unplaced) -> Market:
     return Market(position.instrument, PositionSide.SHORT if position.sign > 0 else PositionSide.LONG)
 
 
-K = TypeVar("K")
+def key_of(position: Unplaced) -> AskedKey:
+    """Its place among the requests."""
+    return AskedKey(position.episode, position.instrument, position.position_side)
 
 
-def _discard(index: dict[K, dict[RequestKey, None]], name: K, key: RequestKey) -> None:
-    keys = index.get(name, {})
-    keys.pop(key, None)
-    if not keys:
-        index.pop(name, None)
+def in_order(position: Unplaced) -> tuple[int, int, int, int]:
+    """Liquidated positions are served by time first asked, account, instrument, position side."""
+    return position.since_us, position.episode.group.account, position.instrument, position.position_side
 
 
 class Requests:
-    """Requests by liquidated position."""
+    """Requests by position."""
 
     def __init__(self) -> None:
-        self.table: StateTable[RequestKey, Request] = StateTable("adl_requests", RequestKey, Request)
+        self.table: StateTable[AskedKey, Request] = StateTable("adl_requests", AskedKey, Request)
         self._clear()
 
     def _clear(self) -> None:
-        self._ready: dict[Market, dict[RequestKey, None]] = {}
-        self._waiting: dict[RequestKey, None] = {}
-        self._of_episode: dict[Episode, dict[RequestKey, None]] = {}
+        self._ready: dict[Market, dict[AskedKey, None]] = {}
+        self._of_episode: dict[Episode, dict[AskedKey, None]] = {}
+        self._fresh: dict[AskedKey, None] = {}  # heard in the event under way, at the marks in force
 
     def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
         """Take over the table of a snapshot."""
@@ -71,50 +79,85 @@ class Requests:
         for key, request in self.table.items():
             self._index(key, request)
 
-    def _index(self, key: RequestKey, request: Request) -> None:
-        self._of_episode.setdefault(request.lots.episode, {})[key] = None
-        if request.waits:
-            self._waiting[key] = None
-        else:
-            self._ready.setdefault(key.market, {})[key] = None
+    def _index(self, key: AskedKey, request: Request) -> None:
+        self._of_episode.setdefault(key.episode, {})[key] = None
+        if request.position.lots and not request.wave_id:
+            self._ready.setdefault(market_of(request.position), {})[key] = None
 
-    def add(self, position: Unplaced, *, waits: bool) -> None:
-        """Ask for a wave; with what already waits for the position, if anything does."""
-        key = RequestKey(market_of(position), position.episode.group.account, position.position_side)
-        known = self._remove(key)
+    def _set(self, key: AskedKey, request: Request) -> None:
+        known = self.table.get(key)
         if known is not None:
-            lots, quote = known.lots.lots + position.lots, known.lots.quote + position.quote
-            position = replace(position, lots=lots, quote=quote, since_us=min(known.lots.since_us, position.since_us))
-            waits = waits or known.waits
-        self.table[key] = request = Request(position, waits)
+            market = market_of(known.position)
+            self._ready.get(market, {}).pop(key, None)
+            if not self._ready.get(market, True):
+                del self._ready[market]
+        self.table[key] = request
         self._index(key, request)
 
-    def _remove(self, key: RequestKey) -> Request | None:
-        request = self.table.pop(key)
-        if request is None:
-            return None
-        self._waiting.pop(key, None)
-        _discard(self._ready, key.market, key)
-        _discard(self._of_episode, request.lots.episode, key)
-        return request
+    def tell(self, position: Unplaced, *, is_fresh: bool) -> None:
+        """What is to be placed now, at the marks in force if it is fresh; an older revision than the newest one changes nothing."""
+        key = key_of(position)
+        known = self.table.get(key)
+        if known is not None and position.revision <= known.position.revision:
+            return
+        if known is not None:
+            position = replace(position, since_us=known.position.since_us)
+        self._set(key, Request(position, sent=0 if known is None else known.sent))
+        self._fresh.pop(key, None)
+        if is_fresh and position.lots:
+            self._fresh[key] = None
 
-    def release(self) -> None:
-        """A mark has come."""
-        for key in self._waiting:
-            self.table[key] = replace(self.table[key], waits=False)
-            self._ready.setdefault(key.market, {})[key] = None
-        self._waiting.clear()
+    def take_fresh(self) -> list[Unplaced]:
+        """What this event told at the marks in force, in order; asked for once an event."""
+        fresh = [self.table[key].position for key in self._fresh]
+        self._fresh = {}
+        return sorted(fresh, key=in_order)
+
+    def stands(self, position: Unplaced) -> bool:
+        """Whether no newer revision has been told, and the episode is not over."""
+        request = self.table.get(key_of(position))
+        return request is not None and request.position.revision == position.revision and request.position.lots > 0
+
+    def attempt(self, position: Unplaced) -> int:
+        """Number of the next instruction for the position that is named by its episode; from 1."""
+        return self.table[key_of(position)].sent + 1
+
+    def sent(self, position: Unplaced) -> None:
+        """An instruction named by the episode went out."""
+        request = self.table[key_of(position)]
+        self.table[key_of(position)] = replace(request, sent=request.sent + 1)
+
+    def placed(self, position: Unplaced, lots: int) -> None:
+        """So many lots were placed outside of a wave: what is left waits for one."""
+        request = self.table[key_of(position)]
+        self._set(key_of(position), replace(request, position=request.position.less(lots)))
+
+    def decided(self, position: Unplaced) -> None:
+        """A wave has answered for all its lots: the shard has what no instruction holds."""
+        request = self.table.get(key_of(position))
+        if request is not None and request.position.revision == position.revision:
+            self._set(key_of(position), replace(request, position=replace(request.position, lots=0, quote=0), wave_id=0))
 
     def close(self, episode: Episode) -> None:
-        """The episode is over: its position needs nobody any more."""
-        for key in list(self._of_episode.get(episode, ())):
-            self._remove(key)
+        """The episode is over: its positions need nobody any more."""
+        for key in self._of_episode.pop(episode, ()):
+            request = self.table.pop(key)
+            self._fresh.pop(key, None)
+            assert request is not None, f"a request of episode {episode} that is not kept"
+            market = market_of(request.position)
+            self._ready.get(market, {}).pop(key, None)
+            if not self._ready.get(market, True):
+                del self._ready[market]
 
     def ready(self) -> list[Market]:
         """Markets in which something may go into a wave, in order."""
         return sorted(self._ready) if self._ready else []
 
-    def take(self, market: Market) -> list[Unplaced]:
-        """Everything that is ready in a market, in the order in which liquidated positions are served: by time, account, position side."""
-        positions = [request.lots for key in list(self._ready[market]) if (request := self._remove(key)) is not None]
-        return sorted(positions, key=lambda p: (p.since_us, p.episode.group.account, p.position_side))
+    def take(self, market: Market, wave_id: int) -> list[Unplaced]:
+        """What goes into a wave of the market, in the order in which it is served: of one pool, and no more than a probe may name."""
+        waiting = sorted((self.table[key].position for key in self._ready[market]), key=in_order)
+        taken = [position for position in waiting if position.pool == waiting[0].pool][:WAVE_POSITIONS]
+        for position in taken:
+            key = key_of(position)
+            self._set(key, replace(self.table[key], wave_id=wave_id))
+        return taken

@@ -1,4 +1,7 @@
-"""What a wave is made of, and where it is kept: the wave, its liquidated positions, the shards' answers, the pairs it instructed."""
+"""What a wave is made of, and where it is kept: the wave, its liquidated positions, the shards' answers, the pairs it instructed.
+
+A wave occupies its market until it is decided; what it instructed is kept until its results are in, beside later waves of the market.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,14 +10,19 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from streams.adl.requests import Market
-from streams.domain.events import PriceRule, RankPolicy
+from streams.domain.events import AdlWhen, LatePolicy, PriceRule, RankPolicy, RoomFloor
+from streams.domain.market import MarkPrice
 from streams.domain.resolution import Episode, Unplaced
 from streams.domain.state import Digested, StateTable
 
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """One wave. Parameters are those at its opening; `lot_value` is the value of a lot at its mark; money in settlement units."""
+    """One wave. Parameters are those at its opening; `lot_value` is the value of a lot at its mark; money in settlement units.
+
+    `marks_seen`: how many records of marks had been read: two waves with the same number ask at the same marks. `matched_lots`: to others in
+    resolution; `fund_lots`: to the fund; `allocated_lots`: to winners; `shards` answered, `incomplete` did not.
+    """
 
     wave_id: int
     pool: int
@@ -24,26 +32,42 @@ class Wave:
     policy_version: int
     price_rule: PriceRule
     score_wallet_floor: int
+    adl_when: AdlWhen
+    room_floor: RoomFloor
+    price_cap_ppm: int | None
+    late_policy: LatePolicy
     opened_us: int
     late_us: int
     mark_ticks: int
     mark_sequence: int
     mark_time_us: int
     lot_value: int
+    marks_seen: int
     needed_lots: int
     allocated_lots: int = 0
+    matched_lots: int = 0
+    fund_lots: int = 0
     residual_lots: int = 0
     taken_lots: int = 0
     needed_budget: int = 0
+    gained: int = 0
     largest_haircut_ppm: int = 0
+    passed_over: int = 0
     candidates_total: int = 0
     candidate_lots_total: int = 0
-    is_late: bool = False
+    shards: int = 0
+    incomplete: int = 0
+    is_decided: bool = False
+
+    @property
+    def mark(self) -> MarkPrice:
+        """The mark it is decided on."""
+        return MarkPrice(self.mark_ticks, self.mark_sequence, self.mark_time_us)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A liquidated position in the wave; `is_closed`: its episode is over, what is left of it asks for nothing."""
+    """A liquidated position in the wave, as it was told; `is_closed`: its episode is over."""
 
     position: Unplaced
     is_closed: bool = False
@@ -63,6 +87,19 @@ class Candidate(NamedTuple):
     group_equity: int
     group_maintenance: int
     position_maintenance: int
+    room_reserved: int
+
+
+class Standing(NamedTuple):
+    """How a position named in the probe stands at the wave's marks: signed lots still to be placed, their quote, its group's figures."""
+
+    account: int
+    position_side: int
+    revision: int
+    lots: int
+    bankruptcy_quote: int
+    equity: int
+    maintenance: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +110,15 @@ class Chunk:
     candidates_total: int
     lots_total: int
     rows: tuple[Candidate, ...]
+    positions: tuple[Standing, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One pair as instructed: which piece, who at which rank, how many lots at which bankruptcy quote; and what was executed, once known."""
+    """One pair as instructed: which piece, who at which rank, how many lots at which bankruptcy quote; and what was executed, once known.
+
+    `room`: what the candidate's group could lose when the pair was made; settlement units.
+    """
 
     wave_id: int
     piece: int
@@ -86,6 +127,7 @@ class Match:
     candidate: Candidate
     lots: int
     quote: int
+    room: int
     executed_lots: int = 0
 
 
@@ -108,7 +150,7 @@ class Waves:
         self._clear()
 
     def _clear(self) -> None:
-        self.open: dict[Market, int] = {}
+        self.open: dict[Market, int] = {}  # undecided
         self.asking: dict[int, _Answers] = {}
         self.pending: dict[int, int] = {}  # wave -> instructions without all results; the machine counts
         self._chunks_of: dict[int, list[tuple[int, int, int]]] = {}
@@ -130,8 +172,8 @@ class Waves:
             self._matches_of.setdefault(match.wave_id, []).append(key)
             self.pending[match.wave_id] = self.pending.get(match.wave_id, 0) + (key in is_open)
         for wave_id, wave in self.waves.items():
-            self.open[wave.market] = wave_id
-            if wave_id not in self._matches_of:
+            if not wave.is_decided:
+                self.open[wave.market] = wave_id
                 self.asking[wave_id] = _Answers({})
         for key_of_chunk, chunk in self.chunks.items():
             self._count(key_of_chunk, chunk)
@@ -152,12 +194,19 @@ class Waves:
             self.pieces[key] = piece
             self._index_piece(key, piece)
 
-    def answer(self, key: tuple[int, int, int], chunk: Chunk) -> int:
-        """Keep a chunk (wave, shard, number) of an answer; how many shards have answered in full."""
+    def answer(self, key: tuple[int, int, int], chunk: Chunk) -> None:
+        """Keep a chunk (wave, shard, number) of an answer; one that is known already changes nothing."""
         if key not in self.chunks:
             self.chunks[key] = chunk
             self._count(key, chunk)
-        return self.asking[key[0]].shards
+
+    def withdraw(self, wave_id: int, shard: int, account: int, position_side: int) -> None:
+        """The shard asks a candidate back."""
+        for key in self._chunks_of.get(wave_id, []):
+            chunk = self.chunks[key]
+            rows = tuple(row for row in chunk.rows if (row.account, row.position_side) != (account, position_side))
+            if key[1] == shard and len(rows) < len(chunk.rows):
+                self.chunks[key] = replace(chunk, rows=rows)
 
     def _count(self, key: tuple[int, int, int], chunk: Chunk) -> None:
         self._chunks_of.setdefault(key[0], []).append(key)
@@ -166,8 +215,8 @@ class Waves:
         answers.shards += left == 0
 
     def end_asking(self, wave_id: int) -> list[tuple[int, Chunk]]:
-        """Every answer is in: (number of the chunk, chunk), by shard and number; they are not kept any longer."""
-        del self.asking[wave_id]
+        """The wave is decided: (number of the chunk, chunk) of what was answered, by shard and number; they are not kept any longer."""
+        del self.asking[wave_id], self.open[self.waves[wave_id].market]
         keys = sorted(self._chunks_of.pop(wave_id, []))
         chunks = [(key[2], self.chunks[key]) for key in keys]
         for key in keys:
@@ -195,7 +244,6 @@ class Waves:
 
     def end(self, wave_id: int) -> None:
         """The wave is over: forget it."""
-        del self.open[self.waves[wave_id].market]
         del self.waves[wave_id]
         self.pending.pop(wave_id, None)
         for key in self._matches_of.pop(wave_id, ()):

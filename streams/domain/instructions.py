@@ -83,6 +83,12 @@ class OpenInstruction:
     executed_amount: int = 0
     overdue: bool = False
     closed: bool = False
+    counter_episode: Episode | None = None  # where the other party is in resolution too
+
+    @property
+    def episodes(self) -> tuple[Episode, ...]:
+        """The episodes that wait for its end."""
+        return tuple(episode for episode in (self.episode, self.counter_episode) if episode is not None)
 
 
 class OpenInstructions:
@@ -102,12 +108,12 @@ class OpenInstructions:
         heapify(self._deadlines)
 
     def _index(self, key: int, row: OpenInstruction) -> None:
-        if row.episode is not None:
-            self._of_episode.setdefault(row.episode, {})[key] = None
+        for episode in row.episodes:
+            self._of_episode.setdefault(episode, {})[key] = None
         if not row.overdue:
             heappush(self._deadlines, (row.valid_until_us, key))
 
-    def send(self, out: Outputs, row: InstructionRow, episode: Episode | None) -> int:
+    def send(self, out: Outputs, row: InstructionRow, episode: Episode | None, counter_episode: Episode | None = None) -> int:
         """Emit the instruction and await its parties; its id. Two open instructions with one id are a state the rules exclude."""
         key, account, counter = _int(row, "instruction_id"), _int(row, "account"), row["counter_account"]
         if key in self.table:
@@ -116,6 +122,7 @@ class OpenInstructions:
             kind=InstructionKind(_int(row, "kind")), pool=_int(row, "pool"), account=account, counter_account=counter, instrument=row["instrument"],
             lots=row["lots"] or 0, amount=row["amount"] or 0, cause_id=_int(row, "cause_id"), valid_until_us=_int(row, "valid_until_us"),
             awaited=(account,) if counter is None or counter == account else (account, counter), episode=episode,
+            counter_episode=counter_episode,
         )  # fmt: skip
         self.table[key] = opened
         self._index(key, opened)
@@ -138,8 +145,8 @@ class OpenInstructions:
             self.table[key] = replace(opened, awaited=awaited)
             return None
         del self.table[key]
-        if opened.episode is not None:
-            self._forget(opened.episode, key)
+        for episode in opened.episodes:
+            self._forget(episode, key)
         return opened
 
     def _forget(self, episode: Episode, key: int) -> None:
@@ -155,7 +162,8 @@ class OpenInstructions:
     def close(self, episode: Episode) -> None:
         """The episode is over: what is still open then has no consequences."""
         for key in self._of_episode.get(episode, ()):
-            self.table[key] = replace(self.table[key], closed=True)
+            if self.table[key].episode == episode:
+                self.table[key] = replace(self.table[key], closed=True)
 
     def alarm_overdue(self, clock_us: int, out: Outputs) -> None:
         """Alarm once for each instruction that is still open after its validity."""

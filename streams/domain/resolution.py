@@ -4,10 +4,11 @@ Keys are tuples of ints so that tables sort them: 0 stands for "no instrument" a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from streams.domain.episodes import episode_id
+from streams.domain.money import quote_part_floor
 
 
 class Group(NamedTuple):
@@ -37,16 +38,17 @@ class Episode(NamedTuple):
         return episode_id(account=self.group.account, asset=self.group.asset, group_instrument=instrument, group_side=side, episode=self.number)
 
 
-def episode_of(row: Mapping[str, Any], asset: int) -> Episode:
-    """The episode an insolvency row speaks of; the asset is its pool's."""
-    return Episode(Group(asset, row["account"], row["group_instrument"] or 0, row["group_side"] or 0), row["episode"])
+def episode_of(row: Mapping[str, Any]) -> Episode:
+    """The episode an insolvency row speaks of."""
+    return Episode(Group(row["asset"], row["account"], row["group_instrument"] or 0, row["group_side"] or 0), row["episode"])
 
 
 @dataclass(frozen=True, slots=True)
 class Unplaced:
-    """Lots of a liquidated position that nobody has taken yet.
+    """Lots of a position of a group in resolution that nobody has taken yet.
 
-    `lots` is absolute, `sign` the position's direction, `quote` the bankruptcy quote of these lots signed as their value; settlement units.
+    `lots` is absolute, `sign` the position's direction, `quote` the bankruptcy quote of these lots signed as their value, `equity` and
+    `maintenance` are the group's, all at one vector of marks; settlement units. `revision` is the one told; `since_us`: first asked.
     """
 
     episode: Episode
@@ -57,7 +59,18 @@ class Unplaced:
     sign: int
     lots: int
     quote: int
+    equity: int
+    maintenance: int
+    revision: int
     since_us: int
+
+    def quote_of(self, lots: int) -> int:
+        """The part of the quote that goes with the first so many lots."""
+        return quote_part_floor(self.quote, lots, self.lots) if self.lots else 0
+
+    def less(self, lots: int) -> "Unplaced":
+        """What is left when the first so many lots are taken: it keeps the rest of the quote."""
+        return replace(self, lots=self.lots - lots, quote=self.quote - self.quote_of(lots))
 
 
 @dataclass(frozen=True, slots=True)

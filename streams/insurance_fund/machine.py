@@ -13,7 +13,6 @@ from streams.domain.batch import Outputs
 from streams.domain.events import CauseKind, FlowCause, InstructionKind, PositionSide
 from streams.domain.instructions import OpenInstruction, OpenInstructions, instruction_row
 from streams.domain.market import Market, MarkPrice
-from streams.domain.money import quote_part_floor
 from streams.domain.resolution import Deleveraged, Episode, Unplaced, episode_of
 from streams.domain.state import Digested, StateTable
 from streams.insurance_fund.books import Books, Reserve
@@ -67,24 +66,21 @@ class InsuranceFund:
         if row["cause"] == FlowCause.TAKEOVER:
             self.unwinds.taken(row)
 
-    def insolvency(self, row: Mapping[str, Any], out: Outputs, now_us: int) -> Unplaced | None:
-        """A POSITION: take over what the fund can bear; the refused rest, if any."""
-        pool = self.market.pools[row["pool"]]
-        sign, lots, quote = (1 if row["lots"] > 0 else -1), abs(row["lots"]), row["bankruptcy_quote"]
-        position = Unplaced(
-            episode=episode_of(row, pool.asset), pool=pool.pool, partition=row["partition"], instrument=row["instrument"],
-            position_side=row["position_side"], sign=sign, lots=lots, quote=quote, since_us=now_us,
-        )  # fmt: skip
-        mark = self.market.marks.get(position.instrument) or MarkPrice(row["mark_ticks"], row["mark_sequence"], now_us)
+    def offer(self, position: Unplaced, mark: MarkPrice, *, attempt: int, now_us: int, out: Outputs) -> tuple[int, int | None]:
+        """Take over what the fund can bear of these lots at this mark: how many, and by which instruction.
+
+        It takes the first ones of the position: their quote is `position.quote_of(lots)`.
+        """
         taken = self._bearable(position, mark)
-        part = replace(position, lots=taken, quote=quote_part_floor(quote, taken, lots))
+        instruction_id = None
         if taken:
-            self._take_over(part, mark, attempt=row["attempt"], now_us=now_us, out=out)
-        if taken == lots:
-            return None
-        reason = f"takeover of {lots - taken} of {lots} lots of account {row['account']} refused: their loss, or the net notional, is too large"
-        self.states.refuse(pool.pool, position.instrument, reason, now_us=now_us, out=out)
-        return replace(position, lots=lots - taken, quote=quote - part.quote)
+            part = replace(position, lots=taken, quote=position.quote_of(taken))
+            instruction_id = self._take_over(part, mark, attempt=attempt, now_us=now_us, out=out)
+        if taken < position.lots:
+            left, account = position.lots - taken, position.episode.group.account
+            reason = f"takeover of {left} of {position.lots} lots of account {account} refused: their loss, or the net notional, is too large"
+            self.states.refuse(position.pool, position.instrument, reason, now_us=now_us, out=out)
+        return taken, instruction_id
 
     def _bearable(self, position: Unplaced, mark: MarkPrice) -> int:
         pool, instrument, sign = position.pool, position.instrument, position.sign
@@ -100,7 +96,7 @@ class InsuranceFund:
         value = sign * position.lots * lot_value
         return bearable_lots(lots=position.lots, quote=position.quote, value=value, most=most, fund_value=self.books.value(pool))
 
-    def _take_over(self, part: Unplaced, mark: MarkPrice, *, attempt: int, now_us: int, out: Outputs) -> None:
+    def _take_over(self, part: Unplaced, mark: MarkPrice, *, attempt: int, now_us: int, out: Outputs) -> int:
         pool = self.market.pools[part.pool]
         row = instruction_row(
             kind=InstructionKind.TAKEOVER, pool=pool, cause_kind=CauseKind.EPISODE, cause_id=part.episode.id, attempt=attempt,
@@ -113,10 +109,11 @@ class InsuranceFund:
         lots = part.sign * part.lots
         loss = part.quote - self.market.instruments[part.instrument].value(lots, mark.ticks)
         self.books.reserve(instruction_id, Reserve(part.pool, max(0, loss), part.instrument, lots))
+        return instruction_id
 
     def deficit(self, row: Mapping[str, Any]) -> None:
         """A DEFICIT: the group owes this much more."""
-        episode = episode_of(row, self.market.pools[row["pool"]].asset)
+        episode = episode_of(row)
         self.deficits.owe(episode, pool=row["pool"], partition=row["partition"], amount=row["deficit"])
 
     def close(self, episode: Episode) -> None:

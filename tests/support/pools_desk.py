@@ -7,6 +7,7 @@ from typing import Any
 from streams.domain.batch import Outputs
 from streams.domain.events import (
     AdlWhen,
+    AnswerKind,
     FlowCause,
     Grade,
     InsolvencyKind,
@@ -21,7 +22,7 @@ from streams.domain.events import (
     RoomFloor,
 )
 from streams.domain.money import div_ceil
-from streams.pools import PoolsMachine
+from streams.pools import RESULTS, PoolsMachine
 from streams.wire.codec import codec
 from tests.support.batches import Record, batch_of
 
@@ -45,7 +46,8 @@ def pool(**more: Any) -> Record:
         "event_time_us": 1, "pool": 1, "version": 1, "asset": 1, "fund_account": FUND, "policy_id": RankPolicy.BITMEX,
         "price_rule": PriceRule.BANKRUPTCY, "score_wallet_floor": 1, "net_notional_cap": None, "adl_start_value": -(10**12),
         "adl_stop_value": 10**12, "warning_ratio_ppm": 0, "instruction_valid_us": 1_000_000,
-        "adl_when": AdlWhen.INSOLVENT, "room_floor": RoomFloor.ZERO, "price_cap_ppm": None, "wave_deadline_us": 1_000_000, "wave_late": LatePolicy.GIVE_UP,
+        "adl_when": AdlWhen.INSOLVENT, "room_floor": RoomFloor.ZERO, "price_cap_ppm": None, "wave_deadline_us": 1_000_000,
+        "wave_late": LatePolicy.GIVE_UP,
         "unwind_limit_ppm": 50_000, "unwind_lots_max": None, "fund_floor_value": 0, "retry_pause_us": 0, "retry_alarm_count": 5,
     }  # fmt: skip
     return "pools", {**row, **more}
@@ -57,22 +59,26 @@ def mark(ticks: int, number: int = 1, *, sequence: int | None = None, grade: Gra
 
 
 def insolvency(kind: InsolvencyKind, account: int, **more: Any) -> Record:
-    """An insolvency of the account's cross group, episode 1, unless told."""
+    """An insolvency of the account's cross group, episode 1, unless told. A desk numbers the revisions and counts the marks."""
     row = {
-        "kind": kind, "pool": 1, "account": account, "partition": account % 6, "group_instrument": None, "group_side": None, "episode": 1,
-        "attempt": 1, "instrument": None, "position_side": None, "lots": 0, "bankruptcy_quote": 0, "deficit": 0,
+        "kind": kind, "pool": 1, "account": account, "partition": account % 6, "asset": 1, "group_instrument": None, "group_side": None,
+        "episode": 1, "revision": None, "instrument": None, "position_side": None, "lots": 0, "bankruptcy_quote": 0, "deficit": 0,
+        "equity": 0, "maintenance": 0, "marks_seen": None,
     }  # fmt: skip
     return "insolvencies", {**row, **more}
 
 
 def position(account: int, lots: int, quote: int, *, ticks: int, number: int = 1, **more: Any) -> Record:
-    """A position handed over; `quote` is signed as its value."""
-    fields = {"instrument": number, "position_side": ONE_WAY, "lots": lots, "bankruptcy_quote": quote, "mark_ticks": ticks, "mark_sequence": 1}
+    """A position to be placed, of a group whose only one it is at a mark of `ticks`; `quote` is signed as its value."""
+    fields = {
+        "instrument": number, "position_side": ONE_WAY, "lots": lots, "bankruptcy_quote": quote, "mark_ticks": ticks, "mark_sequence": 1,
+        "equity": lots * ticks - quote,
+    }  # fmt: skip
     return insolvency(InsolvencyKind.POSITION, account, **(fields | more))
 
 
 def deficit(account: int, amount: int, **more: Any) -> Record:
-    """A flat group owes this much more."""
+    """A flat group owes this much."""
     return insolvency(InsolvencyKind.DEFICIT, account, deficit=amount, **more)
 
 
@@ -86,6 +92,7 @@ def candidate(account: int, lots: int, cost: int, wallet: int, equity: int, **mo
     row = {
         "account": account, "partition": account % 6, "position_side": ONE_WAY, "margin_mode": MarginMode.CROSS, "lots": lots,
         "offered_lots": abs(lots), "cost": cost, "group_wallet": wallet, "group_equity": equity, "group_maintenance": 1, "position_maintenance": 1,
+        "room_reserved": 0,
     }  # fmt: skip
     return {**row, **more}
 
@@ -103,6 +110,8 @@ class Desk:
     lots: dict[int, int] = field(default_factory=dict)
     cost: dict[int, int] = field(default_factory=dict)
     flows: int = 0
+    revision: int = 0
+    marks_seen: int = 0
     fed: list[Record] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -115,6 +124,12 @@ class Desk:
         for stream, row in timed:
             if stream == "marks" and row["sequence"] is None:
                 row["sequence"] = self.time_us
+        self.marks_seen += sum(stream == "marks" for stream, _ in timed)
+        for stream, row in timed:
+            if stream == "insolvencies":
+                self.revision += 1
+                row["revision"] = self.revision if row["revision"] is None else row["revision"]
+                row["marks_seen"] = self.marks_seen if row["marks_seen"] is None else row["marks_seen"]
         self.fed += timed
         out = self.machine.step(batch_of(timed))
         for stream, rows in out.rows.items():
@@ -184,7 +199,7 @@ class Desk:
         }  # fmt: skip
         parties = {account: None for account in (sent["account"], sent["counter_account"]) if account is not None}
         partitions = {FUND: FUND_PARTITION}
-        results = [("instruction-results", {**result, "account": a, "partition_": partitions.get(a, a % 6)}) for a in parties]
+        results = [(RESULTS, {**result, "account": a, "partition_": partitions.get(a, a % 6)}) for a in parties]
         return [*flows, *results]
 
     def last(self, kind: InstructionKind) -> dict[str, Any]:
@@ -192,11 +207,48 @@ class Desk:
         row: dict[str, Any] = self.sent(kind)[-1]
         return row
 
-    def offers(self, rows: Sequence[dict[str, Any]], *, shard: int = 0, chunk: int = 0, chunks: int = 1, wave_id: int | None = None) -> Record:
-        """A shard's answer to the last probe: these candidates are all it has."""
+    def offers(
+        self, rows: Sequence[dict[str, Any]], *, shard: int = 0, chunk: int = 0, chunks: int = 1, wave_id: int | None = None,
+        stand: Sequence[dict[str, Any]] | None = None,
+    ) -> Record:  # fmt: skip
+        """A shard's answer to the last probe: these candidates are all it has.
+
+        In its chunk 0 shard 0 owns every position that asked, and they stand as they were told, unless `stand` says how.
+        """
         probe = wave_id if wave_id is not None else self.all("adl-probes", "wave_id")[-1]
+        if stand is None:
+            stand = self.standing(probe) if (shard, chunk) == (0, 0) else []
         row = {
-            "wave_id": probe, "pool": 1, "shard": shard, "chunk": chunk, "chunks": chunks, "candidates_total": len(rows),
-            "lots_total": sum(row["offered_lots"] for row in rows), "rows": list(rows),
+            "kind": AnswerKind.ANSWER, "wave_id": probe, "pool": 1, "shard": shard, "chunk": chunk, "chunks": chunks, "candidates_total": len(rows),
+            "lots_total": sum(row["offered_lots"] for row in rows), "rows": list(rows), "positions": list(stand),
         }  # fmt: skip
         return "adl-candidates", row
+
+    def standing(self, wave_id: int) -> list[dict[str, Any]]:
+        """The positions that a probe names, as they were told: less what was placed since."""
+        (probe,) = self.all("adl-probes", wave_id=wave_id)
+        return [self._stands(named, probe["instrument"]) for named in probe["positions"]]
+
+    def _stands(self, named: dict[str, Any], instrument_id: int) -> dict[str, Any]:
+        (told,) = [
+            row for stream, row in self.fed if stream == "insolvencies" and (row["account"], row["revision"]) == (named["account"], named["revision"])
+            and row["instrument"] == instrument_id and row["kind"] == InsolvencyKind.POSITION
+        ]  # fmt: skip
+        placed = sum(
+            placement["lots"] for decision in self.all("adl-decisions", wave_id=0, instrument=instrument_id) for placement in decision["placements"]
+            if (placement["account"], placement["revision"]) == (named["account"], named["revision"])
+        )  # fmt: skip
+        lots, quote = abs(told["lots"]), told["bankruptcy_quote"]
+        left = (lots - placed) * (1 if told["lots"] > 0 else -1)
+        figures = {"equity": told["equity"], "maintenance": told["maintenance"]}
+        return {**named, "lots": left, "bankruptcy_quote": quote - quote * placed // lots, **figures}
+
+    def withdraws(self, rows: Sequence[dict[str, Any]], *, shard: int = 0, wave_id: int | None = None) -> Record:
+        """A shard asks candidates of a probe, the last one unless told, back."""
+        stream, row = self.offers([{**row, "offered_lots": 0} for row in rows], shard=shard, stand=[], wave_id=wave_id)
+        return stream, {**row, "kind": AnswerKind.WITHDRAWN, "candidates_total": 0, "lots_total": 0}
+
+    def placements(self, *fields: str) -> list[Any]:
+        """What was decided of positions, in order, as tuples of the fields named."""
+        rows = [placement for decision in self.all("adl-decisions") for placement in decision["placements"]]
+        return [tuple(row[name] for name in fields) for row in rows]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.domain.batch import UNDECODABLE, Batch
-from streams.domain.events import FlowCause, InsolvencyKind, MarginMode, PriceRule
+from streams.domain.events import AdlWhen, FlowCause, InsolvencyKind, LatePolicy, MarginMode, PriceRule, RoomFloor
 from streams.pools import PoolsMachine
 from tests.support.batches import Record, batch_of
 from tests.support.pools_desk import FUND, ONE_WAY, Desk, candidate, closed, deficit, instrument, mark, pool, position
@@ -26,10 +26,9 @@ def act(desk: Desk, integer: Ints) -> list[Record]:
             return [mark(integer(80, 110), integer(1, 2))]
         case 2 | 3:
             account, lots, ticks = integer(11, 16), integer(1, 9) * (1 - 2 * integer(0, 1)), integer(80, 110)
-            attempt = integer(1, 10**9)  # never repeats, as attempts of one episode do not
-            return [
-                position(account, lots, lots * ticks + integer(-5, 40), ticks=ticks, number=integer(1, 2), attempt=attempt, **episode(desk, account))
-            ]
+            stale = {"marks_seen": 0} if integer(0, 3) == 0 else {}
+            told = position(account, lots, lots * ticks + integer(-5, 40), ticks=ticks, number=integer(1, 2), **episode(desk, account), **stale)
+            return [told if integer(0, 5) else ("insolvencies", {**told[1], "lots": 0, "bankruptcy_quote": 0})]
         case 4:
             account = integer(11, 16)
             return [deficit(account, integer(1, 30), **episode(desk, account))]
@@ -39,7 +38,11 @@ def act(desk: Desk, integer: Ints) -> list[Record]:
         case 6:
             return [desk.flow(FlowCause.FUNDING, cash=integer(-20, 40))]
         case 7:
-            return [offer(desk, wave_id, integer) for wave_id in list(adl.waves.asking)[:1]]
+            return [offer(desk, wave_id, integer) for wave_id in sorted(adl.waves.asking)[:1]]
+        case 8 if adl.waves.chunks and integer(0, 2) == 0:
+            (wave_id, shard, _), chunk = next(iter(adl.waves.chunks.items()))
+            rows = [candidate(row.account, row.lots, row.cost, row.group_wallet, row.group_equity) for row in chunk.rows[:1]]
+            return [desk.withdraws(rows, shard=shard, wave_id=wave_id)]
         case _:
             open_ids = [*fund.open.table, *adl.open.table]
             if not open_ids:
@@ -70,7 +73,11 @@ def offer(desk: Desk, wave_id: int, integer: Ints) -> Record:
         lots = sign * integer(1, 9)
         mode = MarginMode.ISOLATED if integer(0, 2) == 0 else MarginMode.CROSS
         rows.append(candidate(100 + 10 * answered + n, lots, lots * integer(70, 120), integer(0, 50), integer(1, 60), margin_mode=mode))
-    return desk.offers(rows, shard=answered, wave_id=wave_id)
+    stand = [
+        {**row, "lots": row["lots"] * integer(0, 1), "equity": integer(-9, 9)}
+        for row in (desk.standing(wave_id) if answered == 0 else [])
+    ]  # fmt: skip
+    return desk.offers(rows, shard=answered, wave_id=wave_id, stand=stand)
 
 
 def life(integer: Ints, events: int) -> Desk:
@@ -78,7 +85,12 @@ def life(integer: Ints, events: int) -> Desk:
     desk = Desk(SHARDS)
     rule = PriceRule.MARK if integer(0, 1) else PriceRule.BANKRUPTCY
     cap = integer(0, 2000) if integer(0, 1) else None
-    desk.at(instrument(), instrument(2), pool(price_rule=rule, net_notional_cap=cap, adl_start_value=0, adl_stop_value=25, instruction_valid_us=9))
+    parameters = {
+        "price_rule": rule, "net_notional_cap": cap, "adl_start_value": 0, "adl_stop_value": 25, "instruction_valid_us": 9, "wave_deadline_us": 9,
+        "wave_late": LatePolicy(integer(1, 2)), "adl_when": AdlWhen(integer(1, 2)), "room_floor": RoomFloor(integer(1, 2)),
+        "price_cap_ppm": integer(0, 200_000) if integer(0, 1) else None,
+    }  # fmt: skip
+    desk.at(instrument(), instrument(2), pool(**parameters))
     desk.at(desk.opening(integer(0, 60)), mark(100), mark(100, 2))
     for _ in range(events):
         records = [record for _ in range(integer(1, 2)) for record in act(desk, integer)]

@@ -62,10 +62,12 @@ def test_equal_scores_are_served_by_account_and_quotes_add_up() -> None:
     desk = deleveraged(PriceRule.BANKRUPTCY)
     assert desk.sent(InstructionKind.ADL, "account", "counter_account", "lots", "quote") == [(11, 21, -6, -540), (11, 22, -2, -180)]
     ids = desk.sent(InstructionKind.ADL, "instruction_id")
-    (decision,) = desk.all("adl-decisions")
-    assert decision["status"] == WaveStatus.ALLOCATED
-    assert decision["residuals"] == []
-    assert [(r["account"], r["lots"], r["instruction_id"]) for r in decision["rows"]] == [(21, 6, ids[0]), (22, 2, ids[1])]
+    placed, decision = desk.all("adl-decisions")
+    assert (placed["status"], placed["wave_id"], decision["status"]) == (WaveStatus.PLACED, 0, WaveStatus.ALLOCATED)
+    takeover = desk.last(InstructionKind.TAKEOVER)["instruction_id"]
+    assert desk.placements("account", "lots", "instruction_id") == [(11, 2, takeover), (11, 6, ids[0]), (11, 2, ids[1])]
+    # A lot costs 90 - 88 = 2: 12 and 4 of the rooms of 672 and 448.
+    assert [(r["account"], r["lots"], r["instruction_id"], r["room"]) for r in decision["rows"]] == [(21, 6, ids[0], 12), (22, 2, ids[1], 4)]
 
 
 def test_one_unwind_follows_the_takeover_in_the_funds_partition() -> None:
@@ -83,6 +85,8 @@ def test_executions_and_the_wave_are_recorded_when_the_results_are_in() -> None:
     # Winners gave up (90 - 88) x 8 = 16; S1 made (100 - 88) x 6 = 72 and gave up 12, S2 made 24 on two lots and gave up 4: a sixth each.
     wave = ("lots_needed", "lots_allocated", "lots_taken", "residual_lots", "needed_budget", "overshoot_lots", "largest_haircut_ppm", "inversions")
     assert desk.all("adl-waves", *wave) == [(8, 8, 8, 0, 16, 0, 166_666, 0)]
+    assert desk.all("adl-waves", "matched_lots", "fund_lots", "gained", "passed_over", "shards", "incomplete") == [(0, 0, 0, 0, 1, 0)]
+    assert desk.all("adl-executions", "room", "group_equity") == [(672, 672), (448, 448)]
 
 
 def test_the_place_in_the_queue_is_told_in_numbers_and_words() -> None:
@@ -94,7 +98,16 @@ def test_the_place_in_the_queue_is_told_in_numbers_and_words() -> None:
         (1_000_000, 1_000_000, 3),
         (500_000, 400_000, 1),
     ]
-    for words in ("6 of your 6 lots (short)", "bankruptcy quote", "rank 1 of 2", "BITMEX", "3 of 5 lights", "profit 72", "wallet 600"):
+    for words in (
+        "6 of your 6 lots (short)",
+        "against the mark you gave up 12",
+        "bankruptcy quote",
+        "rank 1 of 2",
+        "BITMEX",
+        "3 of 5 lights",
+        "profit 72",
+        "wallet 600",
+    ):
         assert words in first["reason"]
 
 
