@@ -46,7 +46,7 @@ class Judge:
         """(equity, maintenance) at the marks in force then, or at others: cash + sum of lots x mark x 10; 5 % of each absolute value, rounded up."""
         cash, _, in_force = self.books[time_us]
         marks = in_force if marks is None else marks
-        values = [lots * marks[number] * VALUE_PER_TICK_LOT for number, lots in self.held(group, time_us).items()]
+        values = [lots * marks.get(number, 0) * VALUE_PER_TICK_LOT for number, lots in self.held(group, time_us).items()]
         return cash.get(group, 0) + sum(values), sum(-(-abs(value) * RATE_PPM // 10**6) for value in values)
 
     def is_below(self, group: Group, time_us: int, marks: dict[int, int] | None = None) -> bool:

@@ -15,7 +15,7 @@ from streams.bus.contract import Chunk, TopicPartition
 from streams.bus.memory import MemoryBus, MemoryReader
 from streams.domain.events import AdlWhen, InstructionKind, LatePolicy, PositionSide, PriceRule, RankPolicy, Role, RoomFloor, UpdateKind
 from streams.domain.instruments import Instrument, InstrumentKind, Pool, Tier
-from streams.engine.lockstep import InstructionFeed
+from streams.engine.lockstep import InstructionFeed, settle
 from streams.engine.machine import Machine
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.task import TaskName, TaskSpec
@@ -89,9 +89,9 @@ class Racing(Exchange):
         account = event.account
         parts: list[dict[str, Any]] = [{"amount": self.book.cash.get(cross(account), 0)}]
         for key, lots in sorted(self.book.lots.items()):
-            if key[0] == account and lots:
+            if key[0] == account and (lots or (self.book.group(key) != cross(account) and self.book.cash.get(key, 0))):
                 mode = self.book.mode(key)
-                bucket = 0 if self.book.group(key) == cross(account) else self.book.cash[key]
+                bucket = 0 if self.book.group(key) == cross(account) else self.book.cash.get(key, 0)
                 parts.append({
                     "amount": bucket, "instrument": key[1], "position_side": key[2], "lots": lots, "cost": 0, "margin_mode": int(mode),
                 })  # fmt: skip
@@ -216,12 +216,12 @@ class _Heard:
         self.alarms.append((name, facts))
 
 
-def run(seed: int, *, steps: int = 60, accounts: int = 10) -> Race:
-    """One race."""
-    return asyncio.run(_run(seed, steps, accounts))
+def run(seed: int, *, steps: int = 60, accounts: int = 10, even: bool = False) -> Race:
+    """One race. `even`: everybody reads everything at once, so that only the exchange's answers are late."""
+    return asyncio.run(_run(seed, steps, accounts, even))
 
 
-async def _run(seed: int, steps: int, accounts: int) -> Race:
+async def _run(seed: int, steps: int, accounts: int, even: bool) -> Race:
     random = Random(f"race {seed}")
     scenario = scenario_of(seed, steps, accounts)
     bus, exchange, shards, heard = MemoryBus(), Racing(scenario, Random(f"exchange {seed}")), random.choice((1, 2, 4)), _Heard()
@@ -240,8 +240,11 @@ async def _run(seed: int, steps: int, accounts: int) -> Race:
     ]  # fmt: skip
     for runner in runners:
         await runner.start()
-    with patch.object(MemoryReader, "poll", _uneven(random, MemoryReader.poll)):
-        await _race(random, bus, exchange, runners)
+    if even:
+        await _race(random, bus, exchange, runners, even=True)
+    else:
+        with patch.object(MemoryReader, "poll", _uneven(random, MemoryReader.poll)):
+            await _race(random, bus, exchange, runners, even=False)
     race = Race(exchange, bus, machines, list(exchange.book.differences(*joint_book(machines.values()))), heard.alarms)
     race.rows = {stream: await _rows(bus, stream) for stream in STREAMS if STREAMS[stream].schema != "step_record"}
     return race
@@ -259,7 +262,7 @@ def _uneven(random: Random, poll: Any) -> Any:
     return uneven
 
 
-async def _race(random: Random, bus: MemoryBus, exchange: Racing, runners: list[ShardRunner]) -> None:
+async def _race(random: Random, bus: MemoryBus, exchange: Racing, runners: list[ShardRunner], *, even: bool) -> None:
     writer, feed = await bus.writer("races-venue"), await InstructionFeed.open(bus)
     said: list[Record] | None = exchange.next_records() or []
     await writer.commit([new_record(stream, row, partition) for stream, partition, row in said])
@@ -271,6 +274,8 @@ async def _race(random: Random, bus: MemoryBus, exchange: Racing, runners: list[
             said = exchange.next_records()
             if said:
                 await writer.commit([new_record(stream, row, partition) for stream, partition, row in said])
+            if even:
+                await settle(runners)
             idle = idle + 1 if said is None and not await _drain(runners, feed, exchange) else 0
         elif draw < 0.9:
             n = random.randrange(len(runners))
