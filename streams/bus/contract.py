@@ -122,6 +122,16 @@ class Chunk:
         self.headers.append(record.headers)
 
 
+class End(NamedTuple):
+    """What is known of the end of a partition: `stable` is the position after everything readable, `high` after everything written.
+
+    Between them lies what somebody's open transaction holds back; `high` counts what will be aborted, too.
+    """
+
+    stable: int
+    high: int
+
+
 class Reader(Protocol):
     """Reads committed records of partitions assigned by hand, from positions set by hand; never resets a position by itself."""
 
@@ -136,6 +146,9 @@ class Reader(Protocol):
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """(first offset kept, last stable offset: the position after everything readable now)."""
+
+    def known_end(self, partition: TopicPartition) -> End | None:
+        """What the broker's last answer about a partition said of its end; None before the first. It asks nobody, so it may be behind the truth."""
 
     async def close(self) -> None:
         """Let go of connections."""

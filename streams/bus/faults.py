@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from aiokafka.errors import ConcurrentTransactions, KafkaConnectionError, KafkaError, ProducerFenced, TopicAuthorizationFailedError
 
-from streams.bus.contract import Chunk, NewRecord, TopicPartition, no_such_partition, outside_log
+from streams.bus.contract import Chunk, End, NewRecord, TopicPartition, no_such_partition, outside_log
 from streams.bus.kafka_writer import KafkaWriter, end_producer
 from streams.bus.simulated import Broker
 from streams.errors import CheckFailed, Unreachable
@@ -249,6 +249,7 @@ class SimulatedReader:
 
     def __init__(self, network: Network, positions: dict[TopicPartition, int]) -> None:
         self._network, self._positions = network, positions
+        self._ends: dict[TopicPartition, End] = {}
         self._turn = 0
 
     async def seek(self, partition: TopicPartition, offset: int) -> None:
@@ -274,6 +275,10 @@ class SimulatedReader:
         log = self._network.broker.logs[partition]
         return await self._network.reach(lambda: (log.first, log.stable))
 
+    def known_end(self, partition: TopicPartition) -> End | None:
+        """What the last fetch said of its end: also of a partition that the fetch brought nothing of."""
+        return self._ends.get(partition)
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 
@@ -282,12 +287,15 @@ class SimulatedReader:
             fetched = await self._network.ask(lambda: self._read(wanted, max_records))
         except KafkaConnectionError:
             return []
-        for chunk in fetched:
+        chunks, ends = fetched
+        self._ends |= ends
+        for chunk in chunks:
             self._positions[TopicPartition(chunk.topic, chunk.partition)] = chunk.stop
-        return fetched
+        return chunks
 
-    def _read(self, wanted: Sequence[TopicPartition], max_records: int) -> list[Chunk]:
+    def _read(self, wanted: Sequence[TopicPartition], max_records: int) -> tuple[list[Chunk], dict[TopicPartition, End]]:
         random, left, chunks = self._network.random, max_records, []
+        ends = {partition: End(log.stable, log.end) for partition in wanted for log in [self._network.broker.logs[partition]]}
         self._turn += 1
         for at in range(len(wanted)):
             partition = wanted[(at + self._turn) % len(wanted)]
@@ -300,7 +308,7 @@ class SimulatedReader:
             stop, found = log.read(position, count)
             left -= len(found)
             chunks.append(_chunk(partition, position, stop, found))
-        return chunks
+        return chunks, ends
 
 
 def _chunk(partition: TopicPartition, start: int, stop: int, found: Sequence[tuple[int, NewRecord]]) -> Chunk:

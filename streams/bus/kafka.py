@@ -22,7 +22,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from streams.bus.contract import Chunk, TopicPartition, no_such_partition, outside_log
+from streams.bus.contract import Chunk, End, TopicPartition, no_such_partition, outside_log
 from streams.bus.kafka_chunks import Arrivals, give_batches, is_supported, share_out
 from streams.bus.kafka_writer import BATCH_BYTES, KafkaWriter, end_consumer, end_producer
 from streams.errors import CheckFailed, Unreachable
@@ -221,6 +221,15 @@ class KafkaReader:
         firsts = await _answered(self._config, self._consumer.beginning_offsets([their]))
         ends = await _answered(self._config, self._consumer.end_offsets([their]))
         return firsts[their], ends[their]
+
+    def known_end(self, partition: TopicPartition) -> End | None:
+        """What the last fetch that covered a partition said of its end; None before the first."""
+        their = self._theirs[partition]
+        high: int | None = self._consumer.highwater(their)
+        if high is None:
+            return None
+        stable: int | None = self._consumer.last_stable_offset(their)
+        return End(high if stable is None or stable < 0 else stable, high)
 
     async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int | None:
         """Offset of the first record with this timestamp or a later one; None when there is none."""

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from streams.bus.contract import Chunk, NewRecord, RecordBlock, TopicPartition, Writable, no_such_partition, outside_log, refuse_oversized
+from streams.bus.contract import Chunk, End, NewRecord, RecordBlock, TopicPartition, Writable, no_such_partition, outside_log, refuse_oversized
 from streams.errors import CheckFailed, Fenced
 
 
@@ -115,6 +115,11 @@ class MemoryReader:
         """(first offset kept, position after everything readable now)."""
         log = self._cursors[partition].log
         return log.first, log.end
+
+    def known_end(self, partition: TopicPartition) -> End | None:
+        """The end itself: nothing is ever held back here."""
+        end = self._cursors[partition].log.end
+        return End(end, end)
 
     async def close(self) -> None:
         """There is nothing to let go of."""

@@ -40,7 +40,7 @@ class StepStats:
     step: int
     records: int
     outputs: int
-    waiting: int  # records that have arrived and are held back by the gate
+    waiting: int  # records that have been read and are held back by the shard's gate
     event_time_us: int
     step_seconds: float
     commit_seconds: float
@@ -73,6 +73,8 @@ class RunnerOptions:
     snapshot_every: int = 200_000  # records taken between two snapshots
     patience_ms: int | None = 50  # of the pools gate; None waits for ever
     target_step_ms: int | None = None  # of a step with something urgent; None: reads are never resized
+    in_order: bool = True  # an accounts shard takes its inputs in the order of event time; False: as they were read
+    order_patience_ms: int | None = None  # with an input that is known to hold more and gives nothing; None waits for ever
 
 
 def _always() -> bool:
@@ -105,7 +107,20 @@ class ShardRunner:
         self._clock = clock
         self._live: Live | None = None
         self._pace = Pace(self._options.target_step_ms)
-        self._seat = Seat(bus, spec, factory, owner, snapshots, self._options.patience_ms, still_assigned, standby, upgrades)
+        chosen = self._options
+        self._seat = Seat(
+            bus,
+            spec,
+            factory,
+            owner,
+            snapshots,
+            chosen.patience_ms,
+            still_assigned,
+            standby,
+            upgrades,
+            chosen.in_order,
+            chosen.order_patience_ms,
+        )
 
     @property
     def task(self) -> Task:
@@ -115,7 +130,8 @@ class ShardRunner:
     @property
     def waiting(self) -> int:
         """Records that have been read and are held back by the gate."""
-        gate = self._running().gate
+        live = self._running()
+        gate = live.gate or live.order
         return 0 if gate is None else gate.waiting
 
     @property
@@ -163,9 +179,7 @@ class ShardRunner:
         """
         try:
             while not stop.is_set():
-                live = self._running()
-                waiting = live.gate is not None and live.gate.waiting > 0
-                if not await self._turn(wait_ms=GATE_WAIT_MS if waiting else IDLE_WAIT_MS, in_background=True):
+                if not await self._turn(wait_ms=GATE_WAIT_MS if self.waiting else IDLE_WAIT_MS, in_background=True):
                     await asyncio.sleep(0)  # a bus in this process never waits by itself, and others must get their turns
             if leaves_snapshot():
                 await self.leave_snapshot()
@@ -211,7 +225,7 @@ class ShardRunner:
             raise
 
     async def _advance(self, live: Live, *, wait_ms: int, in_background: bool) -> bool:
-        chunks = self._allowed(live, await self._read(live, wait_ms))
+        chunks = await self._allowed(live, wait_ms)
         count = sum(map(len, chunks))
         if not chunks:
             return False
@@ -245,15 +259,34 @@ class ShardRunner:
             chunks = chunks + more
         return chunks
 
-    def _allowed(self, live: Live, chunks: list[Chunk]) -> list[Chunk]:
+    async def _allowed(self, live: Live, wait_ms: int) -> list[Chunk]:
         """What may be taken now of all that has been read."""
         if live.gate is None:
-            return live.hold.take(chunks, live.task.counts)
-        now_ms = int(self._clock() * 1000)
+            return live.hold.take(await self._in_order(live, wait_ms), live.task.counts)
+        chunks = await self._read(live, wait_ms)
+        now_ms = self._now_ms()
         live.gate.push(chunks, now_ms)
         taken = live.gate.take(now_ms)
         self._alarm(live.gate.alarms())
         return taken
+
+    async def _in_order(self, live: Live, wait_ms: int) -> list[Chunk]:
+        """What may be taken in the order of event time: reads until something may, or until a read brings nothing."""
+        if live.order is None:
+            return await self._read(live, wait_ms)
+        while True:
+            most = min(self._pace.ask_for, live.order.room)
+            chunks = await live.reader.poll(max_records=most, timeout_ms=wait_ms, partitions=live.order.wanted())
+            live.order.push(chunks)
+            taken = live.order.take(live.reader.known_end, self._now_ms())
+            # From the step that takes this on, decisions may differ from those of a shard that had everything.
+            self._alarm([(name, {**facts, "step": live.task.number + 1}) for name, facts in live.order.alarms()])
+            if taken or not chunks:
+                return taken
+            wait_ms = 0
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
 
     async def _commit(self, live: Live, step: Step) -> None:
         record = step_record(
@@ -315,7 +348,7 @@ class ShardRunner:
                 step=step.number,
                 records=step.taken,
                 outputs=sum(part.count for part in step.outputs),
-                waiting=live.gate.waiting if live.gate is not None else 0,
+                waiting=self.waiting,
                 event_time_us=step.event_time_us,
                 step_seconds=step_seconds,
                 commit_seconds=commit_seconds,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from streams.bus.contract import Bus, Reader, Writer
 from streams.engine.gate import PoolsGate
 from streams.engine.journal import NO_HASH, SnapshotRef, StepRecord, genesis_of, read_tail, seal
+from streams.engine.order import TimeGate
 from streams.engine.recovery import Base, Recovered, fresh, recover, upgrade
 from streams.engine.snapshot import SnapshotStore
 from streams.engine.standby import Standby
@@ -31,6 +32,8 @@ class Seat:
     still_assigned: Callable[[], bool]
     standby: Standby | None
     upgrades: bool
+    in_order: bool = True  # see RunnerOptions
+    order_patience_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -39,6 +42,7 @@ class Live:
 
     task: Task
     gate: PoolsGate | None
+    order: TimeGate | None  # of an accounts shard
     reader: Reader
     writer: Writer
     generation: int
@@ -74,6 +78,7 @@ async def take_over(seat: Seat) -> Live:
     return Live(
         task=found.task,
         gate=found.gate,
+        order=_order(seat, found.task),
         reader=reader,
         writer=writer,
         generation=generation,
@@ -83,6 +88,12 @@ async def take_over(seat: Seat) -> Live:
         kept=list(found.kept),
         is_covered=found.is_covered,
     )
+
+
+def _order(seat: Seat, task: Task) -> TimeGate | None:
+    if seat.spec.task != "accounts" or not seat.in_order:
+        return None
+    return TimeGate(seat.spec, seat.order_patience_ms, task.positions, task.running)
 
 
 async def _state(seat: Seat, writer: Writer, tail: StepRecord | None) -> tuple[Recovered, str, int]:

@@ -98,6 +98,39 @@ def read_whole(data: Bytes, starts: Ints, sizes: Ints, head: Bytes, nullable: ND
 
 
 @kernel
+def read_place(data: Bytes, starts: Ints, sizes: Ints, head: Bytes, nullable: NDArray[np.bool_], out: Ints, met: NDArray[np.bool_]) -> None:
+    """The number behind the fields of `nullable`, of every record that begins with `head`, into `out`; `met` marks them.
+
+    Nothing else of a record is looked at. `out` is left as it is where the number cannot be read.
+    """
+    for record in range(len(starts)):
+        at, stop = starts[record], starts[record] + sizes[record]
+        if met[record] or stop < at + len(head):
+            continue
+        is_other = False
+        for place in range(len(head)):
+            if data[at + place] != head[place]:
+                is_other = True
+                break
+        if is_other:
+            continue
+        met[record] = True
+        at += len(head)
+        for field in range(len(nullable)):
+            branch = 1
+            if nullable[field]:
+                branch, at = read_varint(data, at, stop)
+            if at >= 0 and branch == 1:
+                _, at = read_varint(data, at, stop)
+            if at < 0:
+                break
+        if at >= 0:
+            number, at = read_varint(data, at, stop)
+            if at >= 0:
+                out[record] = number
+
+
+@kernel
 def write_whole(rows: Ints, head: Bytes, nullable: NDArray[np.bool_], out: Bytes, sizes: Ints) -> int:
     """Write `rows` (fields x records), each behind `head`, one after the other; `sizes` takes how long each is. The place behind the last."""
     at = 0

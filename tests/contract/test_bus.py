@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from streams.bus.contract import MAX_RECORD_BYTES, Bus, Chunk, NewRecord, Reader, TopicPartition
+from streams.bus.contract import MAX_RECORD_BYTES, Bus, Chunk, End, NewRecord, Reader, TopicPartition
 from streams.bus.faults import SimulatedBus
 from streams.bus.memory import MemoryBus
 from streams.bus.simulated import Broker
@@ -234,3 +234,19 @@ async def test_another_partition_count_is_refused_and_nothing_is_created(bus: Bu
     with pytest.raises(CheckFailed, match=r"fills has 2 partitions, 3 were asked for"):
         await bus.create_topics({"pools": 1, "fills": 3})
     assert await bus.partitions() == {"fills": 2, "marks": 1}
+
+
+async def test_a_reader_knows_the_end_of_what_it_has_read_from_without_asking(bus: Bus) -> None:
+    writer = await bus.writer(new_id())
+    await writer.commit([rec(F0, b"%d" % index) for index in range(20)])
+    reader = await bus.reader([F0, F1])
+    await settled(reader, F0, 21)
+    async with asyncio.timeout(20):
+        while reader.known_end(F0) is None or reader.known_end(F1) is None:
+            await reader.poll(max_records=1, timeout_ms=50)
+    # There is more than has been read, and it is known.
+    assert (reader.known_end(F0), reader.known_end(F1)) == (End(21, 21), End(0, 0))
+    await writer.commit([rec(F1, b"later")])
+    async with asyncio.timeout(20):
+        while reader.known_end(F1) != End(2, 2):
+            await reader.poll(max_records=1, timeout_ms=50)
