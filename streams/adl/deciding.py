@@ -13,12 +13,12 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from streams.adl.allocation import Allocation, Giver, Group, Wanted, allocate
-from streams.adl.matching import Side, meet
+from streams.adl.matching import Side, may_meet, meet
 from streams.adl.requests import Market as MarketSide
 from streams.adl.requests import Requests, market_of
 from streams.adl.wave import Candidate, Chunk, Match, Piece, Standing, Wave, Waves
 from streams.domain.batch import Outputs
-from streams.domain.events import AdlWhen, CauseKind, InstructionKind, MarginMode, PriceRule, RoomFloor, WaveStatus
+from streams.domain.events import AdlWhen, CauseKind, InstructionKind, MarginMode, PositionSide, PriceRule, RoomFloor, WaveStatus
 from streams.domain.instructions import OpenInstructions, instruction_row
 from streams.domain.market import Market, MarkPrice
 from streams.domain.money import PPM, div_ceil, div_floor
@@ -96,9 +96,14 @@ class Deciding:
         """Decide a wave, or the two of one instrument that asked at the same marks; the waves as decided."""
         sides = [self._answered(wave_id, shard_count) for wave_id in wave_ids]
         if len(sides) == 2:
-            longs, shorts = sorted(sides, key=lambda side: side.wave.market.side, reverse=True)  # the side that offsets longs is SHORT
+            longs, shorts = sorted(sides, key=lambda side: _longs_first(side.wave))
             self._meet(longs.asking, shorts.asking, longs.wave.mark, now_us, out)
         return [self._decide(side, now_us, out) for side in sides]
+
+    def may_meet(self, one: Wave, other: Wave) -> bool:
+        """Whether positions of these waves have prices that overlap, as they were told."""
+        sides = [[_side(piece.position) for piece in self._waves.pieces_of(wave.wave_id)] for wave in sorted((one, other), key=_longs_first)]
+        return may_meet(*sides)
 
     def give_up(self, wave_id: int, now_us: int, out: Outputs, *, shard_count: int) -> Wave:
         """Its deadline has passed: everything goes back, and is asked for again when its shards judge it again."""
@@ -169,7 +174,7 @@ class Deciding:
         longs, shorts = ([asking for asking in side if asking.position.lots] for side in (longs, shorts))
         if not longs or not shorts:
             return
-        sides = [[Side(a.position.episode.group.account, a.position.lots, a.position.quote) for a in side] for side in (longs, shorts)]
+        sides = [[_side(asking.position) for asking in side] for side in (longs, shorts)]
         lot_value = self._market.instruments[longs[0].position.instrument].value(1, mark.ticks)
         before = {id(asking): asking.position for asking in (*longs, *shorts)}
         for met in meet(sides[0], sides[1], lot_value):
@@ -249,6 +254,14 @@ class Deciding:
             asking.place(pair.lots, key)
             ids.append(key)
         return ids
+
+
+def _longs_first(wave: Wave) -> bool:
+    return wave.market.side != PositionSide.SHORT  # shorts offset longs
+
+
+def _side(position: Unplaced) -> Side:
+    return Side(position.episode.group.account, position.lots, position.quote)
 
 
 def loss_to_taker(position: Unplaced, lot_value: int, rule: PriceRule, cap_ppm: int | None) -> int:

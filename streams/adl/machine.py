@@ -76,17 +76,21 @@ class Adl:
                 self._decide(wave_id, answered | late, late, now_us, out)
 
     def _decide(self, wave_id: int, due: set[int], late: set[int], now_us: int, out: Outputs) -> None:
-        """Decide it, with the wave of the other side if that asks at the same marks: for that one it waits until its own deadline."""
-        wave = self.waves.waves[wave_id]
-        other = self.waves.open.get(wave.market.opposite)
+        """Decide it, with the wave of the other side if that asks at the same marks: where the two may meet it waits, until its own deadline."""
+        wave, other = self.waves.waves[wave_id], self._twin(wave_id)
         together = [wave_id]
-        if other is not None and (self.waves.waves[other].marks_seen, self.waves.waves[other].pool) == (wave.marks_seen, wave.pool):
-            if other in due:
-                together.append(other)
-            elif wave_id not in late:
-                return
+        if other is not None and other.wave_id in due:
+            together.append(other.wave_id)
+        elif other is not None and wave_id not in late and self.deciding.may_meet(wave, other):
+            return
         for decided in self.deciding.waves(together, now_us, out, shard_count=self.shard_count):
             self._done(decided, out, now_us)
+
+    def _twin(self, wave_id: int) -> Wave | None:
+        """The wave of the other side of the instrument, if it asks at the same marks."""
+        wave, other = self.waves.waves[wave_id], self.waves.open.get(self.waves.waves[wave_id].market.opposite)
+        twin = None if other is None else self.waves.waves[other]
+        return twin if twin is not None and (twin.marks_seen, twin.pool) == (wave.marks_seen, wave.pool) else None
 
     def _done(self, wave: Wave, out: Outputs, now_us: int) -> None:
         if not self.waves.pending.get(wave.wave_id):

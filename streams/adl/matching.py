@@ -57,6 +57,11 @@ def meet(longs: Sequence[Side], shorts: Sequence[Side], lot_value: int) -> list[
     return met
 
 
+def may_meet(longs: Sequence[Side], shorts: Sequence[Side]) -> bool:
+    """Whether the prices of any two overlap."""
+    return bool(longs and shorts) and min(_price(long, 1) for long in longs) <= max(_price(short, -1) for short in shorts)
+
+
 def _price(side: Side, sign: int) -> Fraction:
     return Fraction(sign * side.quote, side.lots)
 

@@ -225,23 +225,16 @@ class Desk:
         return "adl-candidates", row
 
     def standing(self, wave_id: int) -> list[dict[str, Any]]:
-        """The positions that a probe names, as they were told: less what was placed since."""
+        """The positions that a probe names, as they were told: less what was placed directly since."""
         (probe,) = self.all("adl-probes", wave_id=wave_id)
-        return [self._stands(named, probe["instrument"]) for named in probe["positions"]]
-
-    def _stands(self, named: dict[str, Any], instrument_id: int) -> dict[str, Any]:
-        (told,) = [
-            row for stream, row in self.fed if stream == "insolvencies" and (row["account"], row["revision"]) == (named["account"], named["revision"])
-            and row["instrument"] == instrument_id and row["kind"] == InsolvencyKind.POSITION
-        ]  # fmt: skip
-        placed = sum(
-            placement["lots"] for decision in self.all("adl-decisions", wave_id=0, instrument=instrument_id) for placement in decision["placements"]
-            if (placement["account"], placement["revision"]) == (named["account"], named["revision"])
-        )  # fmt: skip
-        lots, quote = abs(told["lots"]), told["bankruptcy_quote"]
-        left = (lots - placed) * (1 if told["lots"] > 0 else -1)
-        figures = {"equity": told["equity"], "maintenance": told["maintenance"]}
-        return {**named, "lots": left, "bankruptcy_quote": quote - quote * placed // lots, **figures}
+        here = [row for stream, row in self.fed if stream == "insolvencies" and row["instrument"] == probe["instrument"]]
+        told = {(row["account"], row["revision"]): row for row in here}
+        placed: dict[tuple[int, int], int] = {}
+        for decision in self.all("adl-decisions", wave_id=0, instrument=probe["instrument"]):
+            for row in decision["placements"]:
+                key = row["account"], row["revision"]
+                placed[key] = placed.get(key, 0) + row["lots"]
+        return [_stands(named, told[key], placed.get(key, 0)) for named in probe["positions"] if (key := (named["account"], named["revision"]))]
 
     def withdraws(self, rows: Sequence[dict[str, Any]], *, shard: int = 0, wave_id: int | None = None) -> Record:
         """A shard asks candidates of a probe, the last one unless told, back."""
@@ -252,3 +245,9 @@ class Desk:
         """What was decided of positions, in order, as tuples of the fields named."""
         rows = [placement for decision in self.all("adl-decisions") for placement in decision["placements"]]
         return [tuple(row[name] for name in fields) for row in rows]
+
+
+def _stands(named: dict[str, Any], told: dict[str, Any], placed: int) -> dict[str, Any]:
+    lots, quote = abs(told["lots"]), told["bankruptcy_quote"]
+    left = (lots - placed) * (1 if told["lots"] > 0 else -1)
+    return {**named, "lots": left, "bankruptcy_quote": quote - quote * placed // lots, "equity": told["equity"], "maintenance": told["maintenance"]}
