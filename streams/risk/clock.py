@@ -16,8 +16,14 @@ class Clock:
     def __init__(self) -> None:
         self.us = 0
         self.second = 0
+        self.now_us = 0  # running maximum of all rows' times: what is decided on a late row is decided now
         self.marks_seen = 0  # records of marks given to the machine: who has been given as many knows the same marks
         self.consumed: StateTable[tuple[str, int], int] = StateTable("consumed", tuple[str, int], int)
+
+    def now(self, time_us: int) -> int:
+        """The time at which a row of this time is applied."""
+        self.now_us = max(self.now_us, time_us)
+        return self.now_us
 
     def move(self, time_us: int) -> int | None:
         """Move on to a mark's time; the event second that is over by it, if one is."""

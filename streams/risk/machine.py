@@ -93,10 +93,15 @@ class RiskMachine:
                 self._marks(rows, start, stop, out)
             else:
                 for index in range(start, stop):
-                    handlers[stream](rows.row(index), index, out)
+                    handlers[stream](self._row(rows, index), index, out)
             if stream in _EXCHANGE:
                 self.clock.read(rows, start, stop)
         return out
+
+    def _row(self, rows: Rows, index: int) -> dict[str, Any]:
+        row = rows.row(index)
+        row["time_us"] = self.clock.now(row["time_us"])
+        return row
 
     def digest(self) -> bytes:
         """16 bytes over everything."""
@@ -109,7 +114,8 @@ class RiskMachine:
     def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
         """Take over a snapshot."""
         scalars = scalars_from_arrow(tables["scalars"])
-        self.clock.us, self.clock.second, self.clock.marks_seen = scalars["clock_us"], scalars["second"], scalars["marks_seen"]
+        self.clock.us, self.clock.second = scalars["clock_us"], scalars["second"]
+        self.clock.now_us, self.clock.marks_seen = scalars["now_us"], scalars["marks_seen"]
         for part in self._own_parts():
             part.from_arrow(tables[part.name])
         self.book.restore(tables, self.results.waiting_by_account())
@@ -131,7 +137,8 @@ class RiskMachine:
 
     def _scalars(self) -> dict[str, int]:
         return {
-            "version": VERSION, "shard": self._shard, "clock_us": self.clock.us, "second": self.clock.second, "marks_seen": self.clock.marks_seen,
+            "version": VERSION, "shard": self._shard, "clock_us": self.clock.us, "second": self.clock.second, "now_us": self.clock.now_us,
+            "marks_seen": self.clock.marks_seen,
         }  # fmt: skip
 
     # -- what cannot be applied -------------------------------------------------------------------------------------------------------
@@ -200,13 +207,16 @@ class RiskMachine:
         """Plain trades compiled, the rest one by one."""
         columns = FillColumns._make([*(np.asarray(rows.columns[name]) for name in _FILL_COLUMNS), rows.partition])
         while start < stop:
+            begun = start
             start, duplicates, group = apply_fills(self.book.tables(stop - start + 4), columns, start, stop)
+            if start > begun:
+                self.clock.now(int(rows.time_us[begun:start].max()))
             if duplicates:
                 out.alarm("duplicates_ignored", stream="fills", count=int(duplicates))
             if group != EMPTY:
-                self.episodes.judge(int(group), int(rows.time_us[start - 1]), out)
+                self.episodes.judge(int(group), self.clock.now_us, out)
             elif start < stop:
-                self._fill(rows.row(start), start, out)
+                self._fill(self._row(rows, start), start, out)
                 start += 1
 
     def _fill(self, row: dict[str, Any], index: int | None, out: Outputs) -> None:
@@ -355,10 +365,11 @@ class RiskMachine:
             taken, crossed = (start, []) if len(self.probes.waiting) else self.book.apply_marks(columns, start, stop, self.clock.second)
             if taken > start:
                 self.clock.marks_seen += taken - start
-                self.clock.move(int(rows.time_us[start:taken].max()))
+                self.clock.move(newest := int(rows.time_us[start:taken].max()))
+                self.clock.now(newest)
                 self.clock.read(rows, start, taken)
             for group in crossed:
-                self.episodes.judge(group, int(rows.time_us[taken - 1]), out, instrument=int(columns.instrument[taken - 1]))
+                self.episodes.judge(group, self.clock.now_us, out, instrument=int(columns.instrument[taken - 1]))
             if taken < stop and not crossed:
                 self._mark(rows.row(taken), taken, out)
                 taken += 1
@@ -367,6 +378,7 @@ class RiskMachine:
     def _mark(self, row: dict[str, Any], index: int, out: Outputs) -> None:
         self.clock.marks_seen += 1
         self._tick(row, out)
+        row["time_us"] = self.clock.now(row["time_us"])
         instrument_row = self.book.instrument_row(row["instrument"])
         if instrument_row == EMPTY:
             out.refuse("marks", index, DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is not known")
