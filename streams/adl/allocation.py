@@ -183,6 +183,6 @@ def check(found: Allocation, wanted: Sequence[Wanted], givers: Sequence[Giver], 
             raise AssertionError(f"{giver} gives {given[place]} lots")
         if requirement is not None and given[place]:
             kept[giver.group] += requirement(giver.position_lots - given[place]) - requirement(giver.position_lots)
-    for number in {givers[pair.offsetting].group for pair in found.pairs}:
+    for number in dict.fromkeys(givers[pair.offsetting].group for pair in found.pairs):
         if groups[number].equity - charged[number] < kept[number]:
             raise AssertionError(f"{groups[number]} is left with less than {kept[number]} after losing {charged[number]}")

@@ -176,14 +176,13 @@ class Deciding:
             return
         sides = [[_side(asking.position) for asking in side] for side in (longs, shorts)]
         lot_value = self._market.instruments[longs[0].position.instrument].value(1, mark.ticks)
-        before = {id(asking): asking.position for asking in (*longs, *shorts)}
         for met in meet(sides[0], sides[1], lot_value):
             long, short = longs[met.long], shorts[met.short]
-            key = self._send_meeting(before[id(long)], before[id(short)], met.lots, met.quote, mark, now_us, out)
+            key = self._send_meeting(long.position, short.position, met.lots, met.quote, mark, now_us, out)
             for asking in (long, short):
                 asking.placed.append((met.lots, key))
         for asking in (*longs, *shorts):
-            asking.position = before[id(asking)].less(sum(lots for lots, _ in asking.placed))
+            asking.position = asking.position.less(sum(lots for lots, _ in asking.placed))
 
     def _send_meeting(self, long: Unplaced, short: Unplaced, lots: int, quote: int, mark: MarkPrice, now_us: int, out: Outputs) -> int:
         """One instruction: the one with less equity is the account, the other its counter-account."""
