@@ -14,11 +14,15 @@ ORDERS_PER_MARK = 3
 REFUSED = (Outcome.REJECTED, Outcome.EXPIRED)
 
 
-def _window(race: Race, row: dict[str, Any]) -> int:
-    """From when on what an instruction rests on may date: its wave's probe, or the instruction itself."""
-    asked = [p["event_time_us"] for p in race.rows["adl-probes"] if p["instrument"] == row["instrument"] and p["event_time_us"] <= row["event_time_us"]]
-    is_of_pool = row["kind"] in (InstructionKind.TAKEOVER, InstructionKind.ADL)
-    return min(row["event_time_us"], asked[-1]) if is_of_pool and asked else row["event_time_us"]
+def _moments(race: Race, judge: Judge, row: dict[str, Any]) -> list[tuple[int, dict[int, int] | None]]:
+    """(time, marks) at which what an instruction rests on may have stood: those of its wave from the probe on, or its own moment."""
+    wave = next((d["wave_id"] for d in race.rows["adl-decisions"] if d["wave_id"] and any(
+        p["instruction_id"] == row["instruction_id"] for p in d["placements"])), None)  # fmt: skip
+    probe = next((p for p in race.rows["adl-probes"] if p["wave_id"] == wave), None)
+    if probe is None:
+        return [(judge.at(row["event_time_us"]), None)]
+    vector = {m["instrument"]: m["mark_ticks"] for m in probe["marks"]}
+    return [(time_us, vector) for time_us in judge.between(probe["event_time_us"], row["event_time_us"])]
 
 
 def healthy_left_alone(race: Race, judge: Judge) -> Iterator[str]:
@@ -26,10 +30,10 @@ def healthy_left_alone(race: Race, judge: Judge) -> Iterator[str]:
     for row in race.rows["instructions"]:
         if row["kind"] in RESOLVING and row["account"] >= FIRST:
             group = judge.group_of((row["account"], row["instrument"], row["position_side"]))
-            moments = list(judge.between(_window(race, row), row["event_time_us"]))
-            if not any(judge.is_below(group, moment) for moment in moments):
-                kind = InstructionKind(row["kind"]).name
-                yield f"{kind} {row['instruction_id']} of {row['event_time_us']} is against group {group}, which is healthy: {judge.worth(group, moments[-1])}"
+            moments = _moments(race, judge, row)
+            if not any(judge.is_below(group, *moment) for moment in moments):
+                kind, worth = InstructionKind(row["kind"]).name, judge.worth(group, *moments[-1])
+                yield f"{kind} {row['instruction_id']} of {row['event_time_us']} is against group {group}, which is healthy: {worth}"
 
 
 def _attention(race: Race) -> dict[int, list[tuple[int, int]]]:
@@ -42,7 +46,7 @@ def _attention(race: Race) -> dict[int, list[tuple[int, int]]]:
     for row in race.rows["insolvencies"]:
         if row["kind"] == InsolvencyKind.POSITION and row["lots"]:
             over = next((d["event_time_us"] for d in race.rows["adl-decisions"] if d["event_time_us"] >= row["event_time_us"] and any(
-                p["account"] == row["account"] for p in d["placements"])), end)  # fmt: skip
+                (p["account"], p["revision"]) == (row["account"], row["revision"]) for p in d["placements"])), end)  # fmt: skip
             found[row["account"]].append((row["event_time_us"], over))
     suspect: dict[int, int] = {}
     for row in race.rows["account-states"]:
@@ -98,13 +102,13 @@ def gains_stay_with_the_fund(race: Race, judge: Judge) -> Iterator[str]:
     for row in race.rows["instructions"]:
         if row["kind"] != InstructionKind.ADL:
             continue
-        moments = list(judge.between(_window(race, row), row["event_time_us"]))
+        moments = _moments(race, judge, row)
         group = judge.group_of((row["account"], row["instrument"], row["position_side"]))
         counter = judge.group_of((row["counter_account"], row["instrument"], row["counter_position_side"]))
-        if any(judge.is_below(counter, moment) for moment in moments):
+        if any(judge.is_below(counter, *moment) for moment in moments):
             continue  # distressed with distressed
-        if all(judge.worth(group, moment)[0] >= 0 for moment in moments):
-            yield f"ADL {row['instruction_id']} gives lots of group {group}, which is solvent: {judge.worth(group, moments[-1])}"
+        if all(judge.worth(group, *moment)[0] >= 0 for moment in moments):
+            yield f"ADL {row['instruction_id']} gives lots of group {group}, which is solvent: {judge.worth(group, *moments[-1])}"
 
 
 def orders_are_bounded(race: Race, judge: Judge) -> Iterator[str]:

@@ -53,7 +53,7 @@ class Judge:
         """Whether the group is below its maintenance; one that holds something without a mark is not judged."""
         known = self.books[time_us][2] if marks is None else marks
         if any(number not in known for number in self.held(group, time_us)):
-            return False
+            return False  # nobody can say
         equity, maintenance = self.worth(group, time_us, marks)
         return equity < maintenance
 
