@@ -113,15 +113,20 @@ class Asking:
         self._reservations.set(position, ASKED, 0)
 
     def restated(self, account: int, time_us: int, out: Outputs) -> None:
-        """A SNAPSHOT: the pool must not place what may no longer be there, and nobody holds more than there is."""
+        """A SNAPSHOT: nobody holds more than there is, and the pool hears how what it was asked to place stands now."""
         for group in list(self._book.groups_of(self._book.account_row(account))):
             for row in self._book.positions_of(group):
                 position = self._book.position_key(row)
-                asked = self.asked.get(position)
-                if asked is not None:
-                    self._reservations.set(position, ASKED, 0)
-                    self._tell_position(self._book.group_row(asked.group), asked.episode, position, NOTHING, time_us, out)
                 self._reservations.fit(position)
+                asked = self.asked.get(position)
+                if asked is None:
+                    continue
+                if asked.lots * int(self._book.positions.rows["lots"][row]) <= 0:
+                    self._reservations.clear(position)
+                left = self._reservations.of(position, ASKED)
+                figures = self._figures(group, row, left) if left and self._book.is_priced(group) else NOTHING
+                self._reservations.set(position, ASKED, abs(figures.lots))
+                self._tell_position(self._book.group_row(asked.group), asked.episode, position, figures, time_us, out)
 
     # -- what is owed, and the end ------------------------------------------------------------------------------------------------------
 

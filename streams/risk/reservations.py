@@ -88,8 +88,7 @@ class Reservations:
         if not holders or (abs(after) >= abs(before) and before * after > 0):
             return
         if before * after <= 0:
-            for holder in holders:
-                self.set(position, holder, 0)
+            self.clear(position)
             return
         closed_lots = abs(before) - abs(after)
         for holder in (instruction_id or ASKED, ASKED):
@@ -97,6 +96,11 @@ class Reservations:
                 self.set(position, holder, self.of(position, holder) - closed_lots)
                 break
         self.fit(position)
+
+    def clear(self, position: PositionKey) -> None:
+        """What was reserved is not there any more."""
+        for holder in self.holders(position):
+            self.set(position, holder, 0)
 
     def fit(self, position: PositionKey) -> None:
         """Nobody holds more than there is: offers and requests give way before instructions that are out."""

@@ -9,20 +9,24 @@ from tests.simulation.races.judge import Judge
 from tests.simulation.races.stage import FIRST, STEP_US, Race
 
 RESOLVING = (InstructionKind.NET, InstructionKind.LIQUIDATE, InstructionKind.TAKEOVER, InstructionKind.ADL)
-UNSEEN_MARKS = 10  # marks of its instruments for which a group may be below maintenance before somebody must be at it
+UNSEEN_MARKS = 8  # marks of its instruments for which a group may be below maintenance before somebody must be at it
 ORDERS_PER_MARK = 3
 REFUSED = (Outcome.REJECTED, Outcome.EXPIRED)
 
 
 def _moments(race: Race, judge: Judge, row: dict[str, Any]) -> list[tuple[int, dict[int, int] | None]]:
-    """(time, marks) at which what an instruction rests on may have stood: those of its wave from the probe on, or its own moment."""
-    wave = next((d["wave_id"] for d in race.rows["adl-decisions"] if d["wave_id"] and any(
-        p["instruction_id"] == row["instruction_id"] for p in d["placements"])), None)  # fmt: skip
-    probe = next((p for p in race.rows["adl-probes"] if p["wave_id"] == wave), None)
-    if probe is None:
+    """(time, marks) at which what an instruction rests on may have stood: those of its wave from the probe on, or from the request on."""
+    decision, placement = next(((d, p) for d in race.rows["adl-decisions"] for p in d["placements"] if p["instruction_id"] == row["instruction_id"]),
+                               (None, None))  # fmt: skip
+    if decision is None:
         return [(judge.at(row["event_time_us"]), None)]
-    vector = {m["instrument"]: m["mark_ticks"] for m in probe["marks"]}
-    return [(time_us, vector) for time_us in judge.between(probe["event_time_us"], row["event_time_us"])]
+    probe = next((p for p in race.rows["adl-probes"] if p["wave_id"] == decision["wave_id"]), None)
+    if probe is not None:
+        vector = {m["instrument"]: m["mark_ticks"] for m in probe["marks"]}
+        return [(time_us, vector) for time_us in judge.between(probe["event_time_us"], row["event_time_us"])]
+    asked = [r["event_time_us"] for r in race.rows["insolvencies"] if (r["account"], r["instrument"], r["revision"]) == (
+        placement["account"], decision["instrument"], placement["revision"]) and r["event_time_us"] <= row["event_time_us"]]  # fmt: skip
+    return [(time_us, None) for time_us in judge.between(asked[-1], row["event_time_us"])]
 
 
 def healthy_left_alone(race: Race, judge: Judge) -> Iterator[str]:
@@ -64,7 +68,8 @@ def nobody_vanishes(race: Race, judge: Judge) -> Iterator[str]:
     attention = _attention(race)
     unseen: dict[Any, int] = {}
     marks: dict[int, int] = {}
-    for time_us in judge.times:
+    since_us = 0 if race.even else race.exchange.calm_us + STEP_US  # until then readers may be far behind each other
+    for time_us in (t for t in judge.times if t > since_us):
         now = judge.books[time_us][2]
         is_mark = now != marks or time_us % STEP_US == 0
         marks = now

@@ -15,7 +15,7 @@ from streams.bus.contract import Chunk, TopicPartition
 from streams.bus.memory import MemoryBus, MemoryReader
 from streams.domain.events import AdlWhen, InstructionKind, LatePolicy, PositionSide, PriceRule, RankPolicy, Role, RoomFloor, UpdateKind
 from streams.domain.instruments import Instrument, InstrumentKind, Pool, Tier
-from streams.engine.lockstep import InstructionFeed, settle
+from streams.engine.lockstep import InstructionFeed
 from streams.engine.machine import Machine
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.task import TaskName, TaskSpec
@@ -53,9 +53,15 @@ class Racing(Exchange):
     def __init__(self, scenario: Scenario, random: Random) -> None:
         super().__init__(scenario)
         self._random = random
+        self.calm_us = 0
         self.books: dict[int, tuple[dict[Any, int], dict[Any, int], dict[int, int]]] = {}  # time -> (cash, lots, marks)
         self.own_trades: list[tuple[int, int, int]] = []  # (time, account, instrument)
         self.outcomes: dict[tuple[int, int], tuple[int, int]] = {}  # (instruction, account) -> (time, outcome)
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether only the marks at the end are left, which everybody sees at once."""
+        return self._recorder.time_us > self.calm_us
 
     def next_records(self) -> list[Record] | None:
         """As the exchange's, but a script's event may overtake answers."""
@@ -194,6 +200,7 @@ def _own_order(random: Random, book: Book, account: int, number: int) -> list[Ev
 class Race:
     """What a run left."""
 
+    even: bool
     exchange: Racing
     bus: MemoryBus
     machines: dict[tuple[TaskName, int], Machine]
@@ -226,6 +233,7 @@ async def _run(seed: int, steps: int, accounts: int, even: bool) -> Race:
     scenario = scenario_of(seed, steps, accounts)
     bus, exchange, shards, heard = MemoryBus(), Racing(scenario, Random(f"exchange {seed}")), random.choice((1, 2, 4)), _Heard()
     machines: dict[tuple[TaskName, int], Machine] = {}
+    exchange.calm_us = START_US + steps * STEP_US
 
     def factory(task: TaskName, shard: int, shard_count: int) -> Machine:
         machines[task, shard] = machine_for(task, shard, shard_count)
@@ -245,7 +253,7 @@ async def _run(seed: int, steps: int, accounts: int, even: bool) -> Race:
     else:
         with patch.object(MemoryReader, "poll", _uneven(random, MemoryReader.poll)):
             await _race(random, bus, exchange, runners, even=False)
-    race = Race(exchange, bus, machines, list(exchange.book.differences(*joint_book(machines.values()))), heard.alarms)
+    race = Race(even, exchange, bus, machines, list(exchange.book.differences(*joint_book(machines.values()))), heard.alarms)
     race.rows = {stream: await _rows(bus, stream) for stream in STREAMS if STREAMS[stream].schema != "step_record"}
     return race
 
@@ -274,8 +282,8 @@ async def _race(random: Random, bus: MemoryBus, exchange: Racing, runners: list[
             said = exchange.next_records()
             if said:
                 await writer.commit([new_record(stream, row, partition) for stream, partition, row in said])
-            if even:
-                await settle(runners)
+            if even or exchange.is_calm:
+                await _drain(runners, feed, exchange)
             idle = idle + 1 if said is None and not await _drain(runners, feed, exchange) else 0
         elif draw < 0.9:
             n = random.randrange(len(runners))

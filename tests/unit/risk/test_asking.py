@@ -133,10 +133,11 @@ def test_an_own_order_that_shrinks_the_position_tells_what_is_left() -> None:
     assert asked(desk, out) == [(InsolvencyKind.POSITION, 6, 548, 2)]
 
 
-def test_a_snapshot_amid_an_episode_takes_the_request_back_and_judges_what_is_there() -> None:
+def test_a_snapshot_amid_an_episode_tells_how_the_request_stands_now_and_hands_nothing_over_twice() -> None:
     desk = bankrupt()
-    out = desk.feed(*desk.opening(1, 100, (1, 10, 1_000), isolated=True))
-    assert asked(desk, out) == [(InsolvencyKind.POSITION, 0, 0, 2), (InsolvencyKind.POSITION, 10, 900, 3)]
+    out = desk.feed(*desk.opening(1, 90, (1, 10, 1_000), isolated=True))  # 90 + 880 - 1,000 = -30
+    assert asked(desk, out) == [(InsolvencyKind.POSITION, 10, 910, 2)]
+    assert desk.machine.reservations.of((1, 1, ONE_WAY), 0) == 10
     out = desk.feed(*desk.opening(1, 100, (1, 0, 0), isolated=True))
     assert [k for k, *_ in asked(desk, out)] == [InsolvencyKind.POSITION, InsolvencyKind.CLOSED]
     assert desk.machine.reservations.held_by(0) == []
