@@ -15,6 +15,7 @@ from streams.venue.scenarios.scenario import Scenario, Wording
 from streams.venue.scenarios.units import plain
 
 Row = Mapping[str, Any]
+SHOWN = 20  # accounts; of more, only those are told of to whom something happened
 
 
 @dataclass(slots=True)
@@ -83,11 +84,15 @@ class TellingExchange(Exchange):
         for row in states:  # after what led to them at the same time
             told[row["account"]] += speaker.state(row)
         lines = ["What happened to each account", *([f"  {wording.about}"] if wording.about else [])]
+        quiet = 0
         for account, said in told.items():
+            if not said and len(told) > SHOWN:
+                quiet += 1
+                continue
             lines.append(f"  {wording.accounts[account]}, account {account}")
             lines += [f"    {self._time(time_us)}  {text}" for time_us, text in sorted(said, key=lambda s: s[0])]
             lines.append(f"    at the end  {speaker.end(account)}")
-        return lines
+        return [*lines, *([f"  {quiet:,} others, to whom nothing happened"] if quiet else [])]
 
     def _time(self, time_us: int) -> str:
         seconds, micros = divmod(time_us - self.scenario.start_us, 1_000_000)
@@ -176,8 +181,8 @@ class _Speaker:
     def end(self, account: int) -> str:
         """What is left at the last marks."""
         book = self.exchange.book
-        equity = sum(book.equity(group) for group in book.cash if group[0] == account)
-        held = [
-            f"{'long' if lots > 0 else 'short'} {self.size(key[1], lots)}" for key, lots in sorted(book.lots.items()) if key[0] == account and lots
-        ]
-        return f"{self.money(equity)} at the last marks, {', '.join(held) or 'no position'}"
+        mine = {key: lots for key, lots in sorted(book.lots.items()) if key[0] == account and lots}
+        held = ", ".join(f"{'long' if lots > 0 else 'short'} {self.size(key[1], lots)}" for key, lots in mine.items()) or "no position"
+        if any(key[1] not in book.marks for key in mine):
+            return f"{held}, not valued without a mark"
+        return f"{self.money(sum(book.equity(group) for group in book.cash if group[0] == account))} at the last marks, {held}"
