@@ -13,9 +13,10 @@ import pytest
 from streams.domain.events import Grade, InstructionKind, MarginMode, PositionSide, PriceRule, RankPolicy, Role, UpdateKind
 from streams.domain.instruments import Pool, Tier
 from streams.errors import UsageProblem
-from streams.venue.book import Book
+from streams.venue.book import Book, cross
 from streams.venue.depth import DepthSpec
-from streams.venue.scenarios.filed import load
+from streams.venue.exchange import Exchange
+from streams.venue.scenarios.filed import load, scenario_of
 from streams.venue.scenarios.places import parse_source
 from streams.venue.scenarios.pool_keys import PARAMETERS
 from streams.venue.scenarios.scenario import CashFlow, Leg, Mark, OpeningPosition, Scenario, Trade
@@ -84,14 +85,7 @@ LINES = FILE.splitlines()
 
 
 def read(text: str, suffix: str = ".toml") -> Scenario:
-    path = Path(f"case{suffix}")
-    return _load(path, text)
-
-
-def _load(path: Path, text: str) -> Scenario:
-    from streams.venue.scenarios import filed
-
-    return filed.scenario_of(parse_source(str(path), text.encode(), is_json=path.suffix == ".json"), path.name, 4)
+    return scenario_of(parse_source(f"case{suffix}", text.encode(), is_json=suffix == ".json"), "case", 4)
 
 
 def test_quantities_are_read_exactly_in_units_lots_and_ticks() -> None:
@@ -140,6 +134,19 @@ def test_events_come_at_their_times_marks_first_then_money_then_trades() -> None
             [Trade(BTC, 100, 200, Leg(BOB, PositionSide.ONE_WAY, MarginMode.ISOLATED, 5_000_000), Leg(MAKER, PositionSide.ONE_WAY))],
         ),
     ]  # fmt: skip
+
+
+def test_the_exchange_says_what_the_file_says_and_its_book_adds_up() -> None:
+    exchange = Exchange(read(FILE))
+    records = []
+    while (said := exchange.next_records()) is not None:
+        records += said
+    exchange.book.check()
+    marks = [(row["event_time_us"], row["mark_ticks"], row["index_ticks"], row["grade"]) for _, _, row in records if "mark_ticks" in row]
+    assert marks == [(2_000_000, 199, 198, Grade.STALE)]
+    assert exchange.book.lots[BOB, BTC, PositionSide.ONE_WAY] == 100
+    assert exchange.book.cash[cross(BOB)] == 45_500_000  # 50.5 deposited, 5 of it the margin of the position
+    assert exchange.book.cash[BOB, BTC, PositionSide.ONE_WAY] == -5_000_000  # 5 - 0.1 x 100
 
 
 def test_a_trade_in_an_open_position_is_margined_as_that_position_is() -> None:
