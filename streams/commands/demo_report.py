@@ -71,7 +71,7 @@ class Outcome:
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
-    """The JSON document. Amounts in settlement units; instruments by symbol, assets and pools by number."""
+    """The JSON document. Amounts in settlement units; instruments by symbol, assets and pools by number. `story`: what happened, by account."""
     run, summary, sums = outcome.run, outcome.summary, outcome.sums
     states: dict[str, dict[str, str]] = {}
     for (pool, instrument), state in summary.pool_states.items():
@@ -104,6 +104,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "replay_identical": outcome.replay_identical,
         "seconds": outcome.seconds,
         "replay_seconds": outcome.replay_seconds,
+        "story": outcome.exchange.told(summary.rows["account-states"]) if isinstance(outcome.exchange, TellingExchange) else {},
     }
 
 

@@ -15,6 +15,7 @@ from streams.venue.scenarios.scenario import Scenario, Wording
 from streams.venue.scenarios.units import plain
 
 Row = Mapping[str, Any]
+SHOWN = 20  # accounts; of more, only those are told of to whom something happened
 
 
 @dataclass(slots=True)
@@ -69,25 +70,42 @@ class TellingExchange(Exchange):
         fill.quote += row["quote"]
         fill.marked += row["lots"] * mark * self.book.value_per_tick_lot[row["instrument"]]
 
-    def story(self, states: Iterable[Row]) -> list[str]:
-        """Lines of plain text; none where the scenario has no wording. `states`: rows of `account-states`."""
+    def told(self, states: Iterable[Row]) -> dict[str, list[str]]:
+        """What happened to each account, by name, what it ends with last. Empty where the scenario has no wording.
+
+        `states`: rows of `account-states`.
+        """
         wording = self.scenario.wording
         if wording is None:
-            return []
-        told: dict[int, list[tuple[int, str]]] = {opening.account: [] for opening in self.scenario.openings}
+            return {}
+        said: dict[int, list[tuple[int, str]]] = {opening.account: [] for opening in self.scenario.openings}
         speaker = _Speaker(self, wording, self._closed)
         for fill in self._heard.fills.values():
-            told[fill.row["account"]].append((fill.time_us, speaker.fill(fill)))
+            said[fill.row["account"]].append((fill.time_us, speaker.fill(fill)))
         for row in self._heard.updates:
-            told[row["account"]] += speaker.update(row)
+            said[row["account"]] += speaker.update(row)
         for row in states:  # after what led to them at the same time
-            told[row["account"]] += speaker.state(row)
+            said[row["account"]] += speaker.state(row)
+        return {
+            wording.accounts[account]: [
+                *(f"{self._time(time_us)}  {text}" for time_us, text in sorted(lines, key=lambda line: line[0])),
+                f"at the end  {speaker.end(account)}",
+            ]
+            for account, lines in said.items()
+        }
+
+    def story(self, states: Iterable[Row]) -> list[str]:
+        """The same as lines of plain text, without those of many to whom nothing happened."""
+        told, wording = self.told(states), self.scenario.wording
+        if wording is None:
+            return []
+        shown = {name: said for name, said in told.items() if len(said) > 1 or len(told) <= SHOWN}
+        numbers = {name: number for number, name in wording.accounts.items()}
         lines = ["What happened to each account", *([f"  {wording.about}"] if wording.about else [])]
-        for account, said in told.items():
-            lines.append(f"  {wording.accounts[account]}, account {account}")
-            lines += [f"    {self._time(time_us)}  {text}" for time_us, text in sorted(said, key=lambda s: s[0])]
-            lines.append(f"    at the end  {speaker.end(account)}")
-        return lines
+        for name, said in shown.items():
+            lines += [f"  {name}, account {numbers[name]}", *(f"    {text}" for text in said)]
+        quiet = len(told) - len(shown)
+        return [*lines, *([f"  {quiet:,} others, to whom nothing happened"] if quiet else [])]
 
     def _time(self, time_us: int) -> str:
         seconds, micros = divmod(time_us - self.scenario.start_us, 1_000_000)
@@ -176,8 +194,8 @@ class _Speaker:
     def end(self, account: int) -> str:
         """What is left at the last marks."""
         book = self.exchange.book
-        equity = sum(book.equity(group) for group in book.cash if group[0] == account)
-        held = [
-            f"{'long' if lots > 0 else 'short'} {self.size(key[1], lots)}" for key, lots in sorted(book.lots.items()) if key[0] == account and lots
-        ]
-        return f"{self.money(equity)} at the last marks, {', '.join(held) or 'no position'}"
+        mine = {key: lots for key, lots in sorted(book.lots.items()) if key[0] == account and lots}
+        held = ", ".join(f"{'long' if lots > 0 else 'short'} {self.size(key[1], lots)}" for key, lots in mine.items()) or "no position"
+        if any(key[1] not in book.marks for key in mine):
+            return f"{held}, not valued without a mark"
+        return f"{self.money(sum(book.equity(group) for group in book.cash if group[0] == account))} at the last marks, {held}"

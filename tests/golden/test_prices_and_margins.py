@@ -81,7 +81,7 @@ def test_chitra_bankruptcy_liquidation_prices_are_where_equity_meets_maintenance
     assert_detected_beyond(traded, lots, wallet, 0, tick=Decimal("1e-6"), example=example, price=example["expected"]["liquidation"][name])
 
 
-@pytest.mark.parametrize("name", ["binance-liq-price-isolated-btc", "binance-liq-price-cross-btc"])
+@pytest.mark.parametrize("name", ["binance-liq-price-isolated-btc", "binance-liq-price-cross-btc", "binance-cross-liq-price-eth-long"])
 def test_binance_liquidation_prices_are_where_equity_meets_maintenance(name: str) -> None:
     example = EXAMPLES[name]
     given, ticks_per_one, lots_per_coin = example["inputs"], 100, 1_000

@@ -7,21 +7,45 @@ from typing import Any
 from streams.domain.events import Grade, InstructionKind, MarginMode, PositionSide, UpdateKind
 from streams.venue.book import Book
 from streams.venue.scenarios.ledger import Ledger
-from streams.venue.scenarios.places import Keys
+from streams.venue.scenarios.places import Keys, Source
 from streams.venue.scenarios.pool_keys import symbol_of
-from streams.venue.scenarios.scenario import CashFlow, Event, Leg, Mark, Timed, Trade, wanted_lots
+from streams.venue.scenarios.scenario import CashFlow, Event, Leg, Mark, Timed, Trade, position_key, wanted_lots
 from streams.venue.scenarios.tables import EventTable, FlowTable, RejectTable, TradeTable
 from streams.venue.scenarios.units import Number, duration_us
 
 
-def play(timed: Sequence[Timed], _book: Book) -> Iterator[Timed]:
-    """The script: what stands in the file, whatever the book says."""
-    yield from timed
+@dataclass(frozen=True, slots=True)
+class FiledTrade:
+    """A trade with its place in the file, for what can only be seen when it is due."""
+
+    trade: Trade
+    source: Source
+    keys: Keys
 
 
-def timeline(of: Ledger) -> list[Timed]:
+Filed = tuple[int, list[Event | FiledTrade]]  # event time in microseconds, what the file says of it
+
+
+def play(timed: Sequence[Filed], book: Book) -> Iterator[Timed]:
+    """The script: what stands in the file. A trade in an open position is margined as that position is."""
+    for time_us, events in timed:
+        yield time_us, [_margined(event, book) if isinstance(event, FiledTrade) else event for event in events]
+
+
+def _margined(filed: FiledTrade, book: Book) -> Trade:
+    legs, trade = {}, filed.trade
+    for name, leg in (("buyer", trade.buyer), ("seller", trade.seller)):
+        position = position_key(leg.account, trade.instrument, leg.side)
+        held = book.mode(position) if book.lots.get(position) else leg.mode
+        if leg.mode == MarginMode.ISOLATED and held == MarginMode.CROSS:
+            raise filed.source.mistake((*filed.keys, f"{name}_margin"), f"the position of the {name} is open and CROSS; leave its margin out")
+        legs[name] = replace(leg, mode=held)
+    return replace(trade, buyer=legs["buyer"], seller=legs["seller"])
+
+
+def timeline(of: Ledger) -> list[Filed]:
     """The events by their times. Within one of them marks come first, then money, then trades."""
-    timed: list[Timed] = []
+    timed: list[Filed] = []
     for index, event in enumerate(of.tables.events):
         keys: Keys = ("events", index)
         time_us = of.start_us + of.at((*keys, "at"), duration_us, event.at)
@@ -31,9 +55,9 @@ def timeline(of: Ledger) -> list[Timed]:
     return timed
 
 
-def _events(of: Ledger, keys: Keys, event: EventTable) -> list[Event]:
+def _events(of: Ledger, keys: Keys, event: EventTable) -> list[Event | FiledTrade]:
     grade = of.at((*keys, "grade"), symbol_of, Grade, event.grade)
-    events: list[Event] = []
+    events: list[Event | FiledTrade] = []
     for symbol, price in event.marks.items():
         number = of.named((*keys, "marks", symbol), of.instruments, symbol, "instrument")
         mark = of.positive((*keys, "marks", symbol), price, of.ticks[number], "ticks")
@@ -55,22 +79,25 @@ def _flow(of: Ledger, keys: Keys, flow: FlowTable, kind: UpdateKind, sign: int) 
     return CashFlow(kind, account, sign * of.positive((*keys, "amount"), flow.amount, of.unit, "the smallest units"))
 
 
-def _trade(of: Ledger, keys: Keys, trade: TradeTable) -> Trade:
+def _trade(of: Ledger, keys: Keys, trade: TradeTable) -> FiledTrade:
     number = of.named((*keys, "instrument"), of.instruments, trade.instrument, "instrument")
     if trade.buyer == trade.seller:
         raise of.source.mistake((*keys, "seller"), f"{trade.buyer!r} cannot trade with itself; name two accounts")
     lots = of.positive((*keys, "size"), trade.size, of.lots[number], "lots")
     price = of.positive((*keys, "price"), trade.price, of.ticks[number], "ticks")
-    return Trade(
+    filed = Trade(
         number, lots, price,
-        _leg(of, keys, "buyer", trade.buyer, trade.buyer_side, trade.buyer_margin),
-        _leg(of, keys, "seller", trade.seller, trade.seller_side, trade.seller_margin),
+        _leg(of, keys, "buyer", trade.buyer, trade.buyer_side, trade.buyer_margin, number=number),
+        _leg(of, keys, "seller", trade.seller, trade.seller_side, trade.seller_margin, number=number),
     )  # fmt: skip
+    return FiledTrade(filed, of.source, keys)
 
 
-def _leg(of: Ledger, keys: Keys, key: str, name: str, side: str, margin: Number | None) -> Leg:
+def _leg(of: Ledger, keys: Keys, key: str, name: str, side: str, margin: Number | None, *, number: int) -> Leg:
     account = of.named((*keys, key), of.accounts, name, "account")
     position_side = of.at((*keys, f"{key}_side"), symbol_of, PositionSide, side)
+    if of.is_hedged.setdefault((account, number), position_side != PositionSide.ONE_WAY) != (position_side != PositionSide.ONE_WAY):
+        raise of.source.mistake((*keys, f"{key}_side"), f"{name!r} trades there both ONE_WAY and by sides; choose one of the two ways")
     if margin is None:
         return Leg(account, position_side)
     return Leg(account, position_side, MarginMode.ISOLATED, of.money((*keys, f"{key}_margin"), margin))

@@ -216,7 +216,7 @@ def _opening(of: Ledger, index: int, table: AccountTable, instruments: list[Inst
     positions: list[OpeningPosition] = []
     for number, given in enumerate(table.positions):
         place: Keys = (*keys, "positions", number)
-        position = _position(of, place, given, instruments)
+        position = _position(of, place, given, instruments, name=table.name)
         sides = [p.side for p in positions if p.instrument == position.instrument]
         if position.side in sides or (sides and PositionSide.ONE_WAY in (*sides, position.side)):
             raise of.source.mistake(place, f"a second position in {given.instrument}; join them, or give the sides LONG and SHORT")
@@ -224,10 +224,11 @@ def _opening(of: Ledger, index: int, table: AccountTable, instruments: list[Inst
     return Opening(of.accounts[table.name], role, wallet, tuple(positions))
 
 
-def _position(of: Ledger, keys: Keys, given: PositionTable, instruments: list[Instrument]) -> OpeningPosition:
+def _position(of: Ledger, keys: Keys, given: PositionTable, instruments: list[Instrument], *, name: str) -> OpeningPosition:
     number = of.named((*keys, "instrument"), of.instruments, given.instrument, "instrument")
     lots = of.size((*keys, "size"), given.size, number)
     side = of.at((*keys, "side"), symbol_of, PositionSide, given.side)
+    of.is_hedged[of.accounts[name], number] = side != PositionSide.ONE_WAY
     if lots == 0 or abs(lots) > instruments[number - 1].max_lots:
         limit = plain(instruments[number - 1].max_lots * of.lots[number])
         raise of.source.mistake((*keys, "size"), f"a size of {given.size} is impossible; give one up to {limit}, below zero for a short")

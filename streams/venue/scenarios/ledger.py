@@ -25,6 +25,7 @@ class Ledger:
     pools: dict[str, int] = field(default_factory=dict)
     ticks: dict[int, Fraction] = field(default_factory=dict)
     lots: dict[int, Fraction] = field(default_factory=dict)
+    is_hedged: dict[tuple[int, int], bool] = field(default_factory=dict)  # by account and instrument: whether it holds LONG and SHORT apart
     start_us: int = 0
 
     def at(self, keys: Keys, read: Callable[..., T], *arguments: Any) -> T:

@@ -74,6 +74,6 @@ def default_of(key: str, unit: int, fund: int) -> Any:
 def symbol_of(kind: type[E], given: Any) -> E:
     """The symbol of that name. Raises ValueError with those that there are."""
     symbols = {symbol.name: symbol for symbol in kind if symbol.name != "UNKNOWN"}
-    if given not in symbols:
+    if not isinstance(given, str) or given not in symbols:
         raise ValueError(f"{given!r} is not known; known are {', '.join(symbols)}")
     return symbols[given]

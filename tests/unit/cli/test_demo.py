@@ -119,6 +119,7 @@ def test_a_file_of_ones_own_is_played_and_told_account_by_account(tmp_path: Path
     assert "  cash at the end                   1.00" in lines
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert (report["scenario"], report["fund_balances"]) == ("mine.toml", {"1": 100})
+    assert report["story"]["S2"][-1] == "at the end  444 USD at the last marks, short 2 BTC"
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "<h1>mine.toml</h1>" in page
 

@@ -1,9 +1,11 @@
 """Scenario files: what they mean in ticks, lots and settlement units, and how each mistake is told with its line and what to do."""
 
 import json
+import re
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,9 +13,10 @@ import pytest
 from streams.domain.events import Grade, InstructionKind, MarginMode, PositionSide, PriceRule, RankPolicy, Role, UpdateKind
 from streams.domain.instruments import Pool, Tier
 from streams.errors import UsageProblem
-from streams.venue.book import Book
+from streams.venue.book import Book, cross
 from streams.venue.depth import DepthSpec
-from streams.venue.scenarios.filed import load
+from streams.venue.exchange import Exchange
+from streams.venue.scenarios.filed import load, scenario_of
 from streams.venue.scenarios.places import parse_source
 from streams.venue.scenarios.pool_keys import PARAMETERS
 from streams.venue.scenarios.scenario import CashFlow, Leg, Mark, OpeningPosition, Scenario, Trade
@@ -82,14 +85,7 @@ LINES = FILE.splitlines()
 
 
 def read(text: str, suffix: str = ".toml") -> Scenario:
-    path = Path(f"case{suffix}")
-    return _load(path, text)
-
-
-def _load(path: Path, text: str) -> Scenario:
-    from streams.venue.scenarios import filed
-
-    return filed.scenario_of(parse_source(str(path), text.encode(), is_json=path.suffix == ".json"), path.name, 4)
+    return scenario_of(parse_source(f"case{suffix}", text.encode(), is_json=suffix == ".json"), "case", 4)
 
 
 def test_quantities_are_read_exactly_in_units_lots_and_ticks() -> None:
@@ -138,6 +134,35 @@ def test_events_come_at_their_times_marks_first_then_money_then_trades() -> None
             [Trade(BTC, 100, 200, Leg(BOB, PositionSide.ONE_WAY, MarginMode.ISOLATED, 5_000_000), Leg(MAKER, PositionSide.ONE_WAY))],
         ),
     ]  # fmt: skip
+
+
+def test_the_exchange_says_what_the_file_says_and_its_book_adds_up() -> None:
+    exchange = Exchange(read(FILE))
+    records = []
+    while (said := exchange.next_records()) is not None:
+        records += said
+    exchange.book.check()
+    marks = [(row["event_time_us"], row["mark_ticks"], row["index_ticks"], row["grade"]) for _, _, row in records if "mark_ticks" in row]
+    assert marks == [(2_000_000, 199, 198, Grade.STALE)]
+    assert exchange.book.lots[BOB, BTC, PositionSide.ONE_WAY] == 100
+    assert exchange.book.cash[cross(BOB)] == 45_500_000  # 50.5 deposited, 5 of it the margin of the position
+    assert exchange.book.cash[BOB, BTC, PositionSide.ONE_WAY] == -5_000_000  # 5 - 0.1 x 100
+
+
+def test_a_trade_in_an_open_position_is_margined_as_that_position_is() -> None:
+    sells = 'buyer = "maker", seller = "Ann", seller_side = "LONG"'
+    scenario = read(FILE.replace('buyer = "Bob", buyer_margin = 5, seller = "maker"', sells))
+    book = Book(lots={(ANN, BTC, PositionSide.LONG): 2_000}, modes={(ANN, BTC, PositionSide.LONG): MarginMode.ISOLATED})
+    (trade,) = list(scenario.script(book))[1][1]
+    assert isinstance(trade, Trade)
+    assert (trade.seller, trade.buyer.mode) == (Leg(ANN, PositionSide.LONG, MarginMode.ISOLATED, 0), MarginMode.CROSS)
+
+
+def test_margin_for_an_open_cross_position_is_told_when_the_trade_is_due() -> None:
+    book = Book(lots={(BOB, BTC, PositionSide.ONE_WAY): 1}, modes={(BOB, BTC, PositionSide.ONE_WAY): MarginMode.CROSS})
+    with pytest.raises(UsageProblem) as told:
+        list(read(FILE).script(book))
+    assert str(told.value) == f"case.toml: line {line_of('buyer =')}: the position of the buyer is open and CROSS; leave its margin out"
 
 
 def test_the_exchange_rejects_the_kinds_of_the_file_until_their_time_and_as_often_as_it_says() -> None:
@@ -189,6 +214,7 @@ MISTAKES = [
     ('fund = "fund"', "", "[[pools]]", "`fund` is missing or no text"),
     ('fund = "fund"', 'fund = "Ann"', 'fund = "fund"', "account 'Ann' is not the fund of this pool alone; name one of role FUND"),
     ('fund = "fund"', 'fund = "fund"\nadl_begin = 3', "price_rule", "`adl_begin` is not known here; known are adl_start_value"),
+    ('price_rule = "MARK"', "price_rule = []", "price_rule", "[] is not known; known are BANKRUPTCY, MARK"),
     ('price_rule = "MARK"', 'price_rule = "MIDDLE"', "price_rule", "'MIDDLE' is not known; known are BANKRUPTCY, MARK"),
     ('instruction_valid = "2 s"', 'instruction_valid = "2 weeks"', "instruction_valid", "is not a duration; write it as"),
     ('instruction_valid = "2 s"', "instruction_valid = 0", "[[pools]]", "this pool would be refused: score_wallet_floor, instruction_valid_us"),
@@ -217,6 +243,7 @@ MISTAKES = [
     ('grade = "STALE"', 'grade = "SO SO"', "grade", "'SO SO' is not known; known are GOOD, STALE, OUTLIER, FROZEN"),
     ('amount = "50.5"', "amount = -3", "deposits", "-3 is not above zero; give more"),
     ('seller = "maker"', 'seller = "Bob"', "buyer =", "'Bob' cannot trade with itself; name two accounts"),
+    ('buyer = "Bob"', 'buyer = "Ann"', "buyer =", "'Ann' trades there both ONE_WAY and by sides; choose one of the two ways"),
     ('"LIQUIDATE", "ADL"', '"LIQUIDATE", "ADLL"', "kinds", "'ADLL' is not known; known are CANCEL_ORDERS"),
     ('until = "2 s"', "times = 0", "[[rejects]]", "`times` below one; correct it"),
 ]  # fmt: skip
@@ -286,6 +313,22 @@ def test_a_file_that_is_no_scenario_is_refused(tmp_path: Path, name: str, conten
         load(path, 4)
     assert str(told.value).startswith(str(path))
     assert said in str(told.value)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_written_wrong_is_refused_in_one_line_with_its_place(seed: int) -> None:
+    random = Random(seed)
+    told: list[str] = []
+    for _ in range(200):
+        letters = list(FILE)
+        for _ in range(random.choice((1, 1, 2, 5))):
+            letters[random.randrange(len(letters))] = random.choice(["", "[", "]", "{", "}", "=", ",", ".", '"', "'", "#", "\n", "0", "-", "%", "x"])
+        try:
+            read("".join(letters))
+        except UsageProblem as problem:
+            told.append(str(problem))
+    assert len(told) > 50
+    assert [line for line in told if not re.fullmatch(r"case\.toml: line \d+: [^\n]+; [^\n]+", line)] == []
 
 
 def test_the_file_that_the_documentation_shows_is_a_scenario() -> None:

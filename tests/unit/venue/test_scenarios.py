@@ -16,6 +16,7 @@ from streams.errors import UsageProblem
 from streams.venue.book import cross
 from streams.venue.exchange import Exchange
 from streams.venue.records import Record
+from streams.venue.scenarios import examples
 from streams.venue.scenarios.oct10 import COINS, fall_ppm, recorded
 from streams.venue.scenarios.registry import NAMES, build
 from streams.venue.scenarios.scenario import Scenario
@@ -179,6 +180,11 @@ def test_a_coin_slides_before_its_shock_and_gaps_at_it() -> None:
     assert falls[0] == falls[1] == 0
     assert falls[2] == 279_999  # 70 % of 400,000, cut
     assert (falls[3], falls[4], falls[6]) == (400_000, 400_000, 1_000_000)
+
+
+def test_the_walked_examples_are_the_files_that_are_shipped() -> None:
+    assert sorted(path.name for path in examples.FILES.iterdir()) == [f"{name}.toml" for name in examples.NAMES]
+    assert set(examples.NAMES) <= set(NAMES)
 
 
 def test_an_unknown_scenario_is_named_with_those_that_exist() -> None:

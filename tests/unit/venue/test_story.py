@@ -1,10 +1,12 @@
 """What happened to each account, in words: the walked example A told from the side of each."""
 
+from dataclasses import replace
 from typing import Any
 
-from streams.domain.events import GroupState, InstructionKind, PositionSide
+from streams.domain.events import GroupState, InstructionKind, PositionSide, Role
 from streams.venue.scenarios.examples import FUND, S1, S2, L, example_a
 from streams.venue.scenarios.registry import build
+from streams.venue.scenarios.scenario import Opening
 from streams.venue.story import TellingExchange
 from tests.support.desk import Instruction, instruction
 
@@ -43,6 +45,12 @@ def test_an_account_that_nothing_befell_is_told_with_what_it_ends_with() -> None
     assert of(lines, "S1") == ["at the end  672 USD at the last marks, short 6 BTC"]  # 600 + 6 x (100 - 88)
 
 
+def test_a_position_without_a_mark_is_not_valued() -> None:
+    exchange = TellingExchange(example_a(6))
+    exchange.next_records()
+    assert of(exchange.story([]), "S1") == ["at the end  short 6 BTC, not valued without a mark"]
+
+
 def test_a_takeover_and_a_deleveraging_are_told_from_both_sides() -> None:
     lines = told(closing(InstructionKind.TAKEOVER, -2, -180, FUND), closing(InstructionKind.ADL, -6, -540, S1))
     assert of(lines, "L") == [
@@ -72,6 +80,21 @@ def test_states_stand_after_what_led_to_them() -> None:
     }  # fmt: skip
     lines = told(states=[state])
     assert of(lines, "L")[0] == "0.001000 s  cannot be saved by the market any more: equity of its isolated BTC -20 USD, maintenance 44 USD"
+
+
+def test_of_many_accounts_only_those_are_told_to_whom_something_happened() -> None:
+    scenario = example_a(6)
+    assert scenario.wording is not None
+    more = range(100, 120)
+    names = replace(scenario.wording, accounts={**scenario.wording.accounts, **{number: f"U{number}" for number in more}})
+    crowd = tuple(Opening(number, Role.USER, 1) for number in more)
+    exchange = TellingExchange(replace(scenario, openings=(*scenario.openings, *crowd), wording=names))
+    exchange.next_records()
+    exchange.accept([closing(InstructionKind.TAKEOVER, -2, -180, FUND)])
+    exchange.next_records()
+    lines = exchange.story([])
+    assert [line for line in lines if ", account " in line] == ["  L, account 11", "  FUND, account 31"]
+    assert lines[-1] == "  23 others, to whom nothing happened"  # of 25
 
 
 def test_a_market_of_many_accounts_is_not_told_account_by_account() -> None:
