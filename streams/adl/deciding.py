@@ -70,7 +70,8 @@ class Deciding:
 
     def directly(self, now_us: int, out: Outputs) -> None:
         """Place what this event told at the marks in force; what is left of it waits for a wave."""
-        fresh = [Asking(position) for position in self._requests.take_fresh() if position.instrument in self._market.marks]
+        told_now = [position for position in self._requests.take_fresh() if position.instrument in self._market.marks]
+        fresh = [Asking(position) for position in told_now if position.equity < position.maintenance]  # the others leave their wave by its answers
         told = [asking.position for asking in fresh]
         by_instrument: dict[tuple[int, int], list[Asking]] = {}
         for asking in fresh:

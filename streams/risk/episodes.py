@@ -20,7 +20,7 @@ from streams.risk.book import Book, GroupKey, PositionKey
 from streams.risk.reservations import Reservations
 from streams.risk.table import EMPTY
 from streams.risk.valuation import classify
-from streams.risk.waiting import Waiting
+from streams.risk.waiting import OFFER_FIRST, OFFERED, Waiting
 
 _DEFAULT_VALID_US: Final = 1_000_000  # only for groups whose pool's parameters never came
 _REFUSALS: Final = (Outcome.REJECTED, Outcome.EXPIRED)
@@ -182,6 +182,11 @@ class Episodes:
             self._asking.ask(group, self._episode_number(group), free, time_us, out)
         elif free:
             row = min(free, key=lambda r: (-maintenance[r], self._book.position_key(r)))
+            position = self._book.position_key(row)
+            if self._waiting.unwanted(position) == OFFER_FIRST:
+                self._waiting.set_unwanted(position, OFFERED)
+                self._asking.ask(group, self._episode_number(group), [row], time_us, out)
+                return
             self._liquidate(group, row, bankruptcy_quote(values[row], equity, maintenance[row], sum(maintenance.values())), time_us, out)
 
     def _episode_number(self, group: int) -> int:
@@ -226,9 +231,13 @@ class Episodes:
             self._await(self._book.group_key(group), instruction_id, position, time_us)
 
     def given_back(self, position: PositionKey, time_us: int, out: Outputs) -> None:
-        """Nobody takes these lots now: they are judged again at the next mark of their instrument, the group's others at once."""
-        self._waiting.wait(position, time_us)
+        """Nobody takes these lots now: they are judged again at the next mark of their instrument, the group's others at once.
+
+        Lots of a solvent group that were offered before they were ordered again are ordered now.
+        """
         group = self._group_of(position)
+        if self._waiting.unwanted(position) != OFFERED or group == EMPTY or self._book.measure(group)[0] < 0:
+            self._waiting.wait(position, time_us)
         if group != EMPTY:
             self.judge(group, time_us, out)
 
@@ -254,9 +263,12 @@ class Episodes:
         self._waiting.answered(position)
         if row["outcome"] == Outcome.FILLED or not episode.is_open:
             return
+        is_offered = self._waiting.unwanted(position) == OFFERED
+        if row["kind"] == InstructionKind.LIQUIDATE:
+            self._waiting.set_unwanted(position, OFFER_FIRST)
         self._waiting.wait(position, time_us)
         held = self._book.position_row(position)
-        if row["kind"] == InstructionKind.LIQUIDATE and held != EMPTY and self._reservations.free(held):
+        if row["kind"] == InstructionKind.LIQUIDATE and not is_offered and held != EMPTY and self._reservations.free(held):
             group = int(self._book.positions.rows["group"][held])
             equity, _, maintenance = self._book.measure(group)
             if 0 <= equity < sum(maintenance.values()) and int(self._book.groups.rows["watched"][group]):

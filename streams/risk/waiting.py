@@ -3,7 +3,7 @@
 Nothing is tried again because another instrument moved. After a refusal (nobody was asked) the pause grows from attempt to attempt.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from streams.domain.batch import Outputs
@@ -16,11 +16,22 @@ WaitKey = tuple[int, int, int]  # instrument, account, side: a mark asks by inst
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """`is_waiting` (0 or 1): for a mark at or after `not_before_us`. `refusals`: in a row, of orders that nobody was asked about."""
+    """`is_waiting` (0 or 1): for a mark at or after `not_before_us`. `refusals`: in a row, of orders that nobody was asked about.
+
+    `unwanted`: what the market did not want at one mark is offered at the next one before it is ordered again, so that those in distress on both
+    sides stand before the pool together. NOT_UNWANTED, OFFER_FIRST at the next mark, or OFFERED at this one already.
+    """
 
     is_waiting: int
     not_before_us: int
     refusals: int
+    unwanted: int = 0
+
+
+NOT_UNWANTED: Final = 0
+OFFER_FIRST: Final = 1
+OFFERED: Final = 2
+_NOTHING: Final = Wait(0, 0, 0)
 
 
 class Waiting:
@@ -53,14 +64,24 @@ class Waiting:
 
     def wait(self, position: PositionKey, time_us: int) -> None:
         """It is judged again at the next mark of its instrument."""
-        known = self.table.get(_key(position)) or Wait(0, 0, 0)
-        self._set(position, Wait(1, max(known.not_before_us, time_us), known.refusals))
+        known = self.table.get(_key(position)) or _NOTHING
+        unwanted = OFFER_FIRST if known.unwanted else NOT_UNWANTED
+        self._set(position, Wait(1, max(known.not_before_us, time_us), known.refusals, unwanted))
+
+    def unwanted(self, position: PositionKey) -> int:
+        """What is to be done about a position that the market did not want."""
+        known = self.table.get(_key(position))
+        return NOT_UNWANTED if known is None else known.unwanted
+
+    def set_unwanted(self, position: PositionKey, unwanted: int) -> None:
+        """The market did not want it, or it has been offered at this mark."""
+        self._set(position, replace(self.table.get(_key(position)) or _NOTHING, unwanted=unwanted))
 
     def refused(self, position: PositionKey, time_us: int, *, pause_us: int, alarm_count: int, out: Outputs) -> None:
         """Nobody was asked: a longer pause each time, and an alarm when that has gone on too long."""
-        known = self.table.get(_key(position)) or Wait(0, 0, 0)
+        known = self.table.get(_key(position)) or _NOTHING
         refusals = known.refusals + 1
-        self._set(position, Wait(1, time_us + (pause_us << min(refusals - 1, _DOUBLINGS_MAX)), refusals))
+        self._set(position, Wait(1, time_us + (pause_us << min(refusals - 1, _DOUBLINGS_MAX)), refusals, known.unwanted))
         if refusals % alarm_count == 0:
             out.alarm("orders_refused", account=position[0], instrument=position[1], refusals=refusals)
 
@@ -68,11 +89,11 @@ class Waiting:
         """The market was asked: refusals are counted anew."""
         known = self.table.get(_key(position))
         if known is not None:
-            self._set(position, Wait(known.is_waiting, 0, 0))
+            self._set(position, Wait(known.is_waiting, 0, 0, known.unwanted))
 
     def _set(self, position: PositionKey, wait: Wait) -> None:
         key = _key(position)
-        if wait == Wait(0, 0, 0):
+        if wait == _NOTHING:
             self.table.pop(key)
         else:
             self.table[key] = wait
@@ -83,13 +104,13 @@ class Waiting:
         due = [key for key in sorted(self._of_instrument.get(instrument, ())) if self.table[key].not_before_us <= time_us]
         for key in due:
             wait = self.table[key]
-            self._set((key[1], key[0], key[2]), Wait(0, wait.not_before_us if wait.refusals else 0, wait.refusals))
+            self._set((key[1], key[0], key[2]), Wait(0, wait.not_before_us if wait.refusals else 0, wait.refusals, wait.unwanted))
         return [(account, number, side) for number, account, side in due]
 
     def forget(self, position: PositionKey) -> None:
         """Its episode is over."""
         if _key(position) in self.table:
-            self._set(position, Wait(0, 0, 0))
+            self._set(position, _NOTHING)
 
 
 def _key(position: PositionKey) -> WaitKey:
