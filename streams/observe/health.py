@@ -1,7 +1,8 @@
 """Whether the process lives (`/healthz`) and whether its shards are up to date (`/readyz`), over HTTP; on loopback unless told otherwise.
 
-Lives: the engine's loop has come round lately. Ready: a share is assigned, every owned shard has recovered, none lags beyond the limit, and
-no input is held back by an open transaction; a worker that is assigned nothing is ready, it is a spare. Not ready is 503 with the reasons, for people and load balancers alike.
+Lives: the engine's loop has come round lately. Ready: a share is assigned, every owned shard has recovered, none lags beyond the limit, and no
+input is held back by an open transaction; a worker that is assigned nothing is ready, it is a spare. Not ready is 503 with the reasons, for
+people and load balancers alike.
 """
 
 import asyncio
