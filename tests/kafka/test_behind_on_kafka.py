@@ -7,6 +7,7 @@ from itertools import chain
 
 import pytest
 
+from streams.bus.contract import TopicPartition
 from streams.bus.kafka import KafkaBus
 from streams.bus.memory import MemoryBus
 from tests.support.behind import ACCOUNTS, KEEPER, accounts_ordered, create, rounds, said, shard, taken
@@ -17,9 +18,10 @@ pytestmark = pytest.mark.kafka
 RECORDS_BEHIND = 200_000
 ROUND = 2 * len(ACCOUNTS) + 2 * (len(ACCOUNTS) // 50) + 2  # fills, marks among them, the fall and the return
 WRITE = 20_000
+Pairs = list[tuple[bytes | None, bytes | None]]
 
 
-async def never_behind(count: int) -> tuple[int, dict[object, object]]:
+async def never_behind(count: int) -> tuple[int, dict[TopicPartition, Pairs]]:
     """How many records there are, and what a shard says that takes them round by round."""
     bus, total = MemoryBus(), 0
     await create(bus)
@@ -29,10 +31,10 @@ async def never_behind(count: int) -> tuple[int, dict[object, object]]:
         await writer.commit(records)
         while await runner.turn():
             pass
-    return total, {**await said(bus)}
+    return total, await said(bus)
 
 
-async def started_behind(bus: KafkaBus, count: int, total: int, *, in_order: bool = True) -> tuple[float, float, dict[object, object]]:
+async def started_behind(bus: KafkaBus, count: int, total: int, *, in_order: bool = True) -> tuple[float, float, dict[TopicPartition, Pairs]]:
     """Seconds that a shard takes to catch up on the broker, in all and of this process, and what it says."""
     await create(bus)
     writer, waiting = await bus.writer("exchange"), []
@@ -50,14 +52,14 @@ async def started_behind(bus: KafkaBus, count: int, total: int, *, in_order: boo
     took = time.perf_counter() - began, time.process_time() - cpu
     stop.set()
     await running
-    return *took, {**await said(bus)}
+    return *took, await said(bus)
 
 
 async def test_a_shard_that_starts_far_behind_says_exactly_what_one_that_was_never_behind_said(kafka_bus: KafkaBus) -> None:
     count = RECORDS_BEHIND // ROUND + 1
     total, expected = await never_behind(count)
     assert total > RECORDS_BEHIND
-    assert accounts_ordered(expected) == {KEEPER}  # type: ignore[arg-type]
+    assert accounts_ordered(expected) == {KEEPER}
     _, _, found = await started_behind(kafka_bus, count, total)
     assert found == expected
 
@@ -70,7 +72,7 @@ async def _by_hand(records: int) -> None:
             bus = fresh_kafka_bus(address)
             wall_s, cpu_s, found = await started_behind(bus, count, total, in_order=in_order)
             await bus.close()
-            wrong = accounts_ordered(found) - {KEEPER}  # type: ignore[arg-type]
+            wrong = accounts_ordered(found) - {KEEPER}
             sys.stdout.write(
                 f"{'in order' if in_order else 'as read'}: {total:,} records behind, caught up in {wall_s:.1f} s ({cpu_s:.1f} s of CPU), "
                 f"{'equal' if found == expected else 'not equal'} to one never behind, {len(wrong)} accounts wrongly liquidated\n"

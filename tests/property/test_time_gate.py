@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.bus.contract import Chunk, End, TopicPartition
+from streams.bus.contract import Chunk, TopicPartition
 from streams.engine.chunks import by_partition, cut, join
 from streams.engine.merge import merge
 from streams.engine.order import TimeGate
@@ -47,10 +47,9 @@ def in_order(chunks: Sequence[Chunk], running: dict[TopicPartition, int]) -> Ord
 
 def read_behind(data: st.DataObject, left: dict[TopicPartition, Chunk], *, ends_are_known: bool) -> list[Order]:
     """Steps of a shard that reads some records of some partitions at a time."""
-    ends: dict[TopicPartition, End] = {p: End(left[p].stop, left[p].stop) if p in left else End(0, 0) for p in spec().inputs()}
     unknown = set() if ends_are_known else set(left)
     running: dict[TopicPartition, int] = {}
-    gate = TimeGate(spec(), None, dict.fromkeys(spec().inputs(), 0), running)
+    gate = TimeGate(spec(), None, running)
     steps: list[Order] = []
     while any(len(log) for log in left.values()) or gate.waiting:
         wanted = gate.wanted() or PARTITIONS
@@ -61,7 +60,7 @@ def read_behind(data: st.DataObject, left: dict[TopicPartition, Chunk], *, ends_
                 count = min(data.draw(st.integers(1, 6)), len(left[partition]))
                 chunk, left[partition] = cut(left[partition], left[partition].start + count)
                 gate.push([chunk])
-        taken = gate.take(lambda p: None if p in unknown else ends[p], 0)
+        taken = gate.take([partition for partition in PARTITIONS if len(left[partition]) or partition in unknown], 0)
         if any(map(len, taken)):
             steps.append(in_order(taken, running))
     return steps
