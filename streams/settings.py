@@ -201,6 +201,12 @@ class EngineSettings(_Section):
     patience_ms: int = Field(
         default=50, ge=0, le=60_000, description="How long the pools task waits for what the accounts shards still have to say of an event time."
     )
+    order_patience_ms: int = Field(
+        default=10_000, ge=0, le=600_000, description="How long an accounts shard waits for an input that is known to hold more and gives nothing."
+    )
+    held_back_alarm_ms: int = Field(
+        default=10_000, ge=0, description="How long an open transaction may hold back an input before it is alarmed and the worker is not ready."
+    )
     session_timeout_ms: int = Field(default=10_000, ge=500, le=300_000, description="Silence after which a worker's shards go to other workers.")
     fence_pause_ms: int = Field(default=500, ge=1, le=60_000, description="Pause before a fenced shard that is still assigned starts again.")
     grace_ms: int = Field(default=15_000, ge=0, le=600_000, description="How long a stop waits for shards to finish their step and leave a snapshot.")

@@ -150,6 +150,9 @@ class Reader(Protocol):
     def known_end(self, partition: TopicPartition) -> End | None:
         """What the broker's last answer about a partition said of its end; None before the first. It asks nobody, so it may be behind the truth."""
 
+    def unread(self) -> list[TopicPartition]:
+        """Partitions that are known to hold more than has been read of them, and those of whose end nothing is known; it asks nobody either."""
+
     async def close(self) -> None:
         """Let go of connections."""
 

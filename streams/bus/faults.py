@@ -279,6 +279,10 @@ class SimulatedReader:
         """What the last fetch said of its end: also of a partition that the fetch brought nothing of."""
         return self._ends.get(partition)
 
+    def unread(self) -> list[TopicPartition]:
+        """Partitions that are known to hold more than has been read of them, and those of whose end nothing is known."""
+        return [p for p, position in self._positions.items() if (end := self._ends.get(p)) is None or position < end.stable]
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 

@@ -231,6 +231,18 @@ class KafkaReader:
         stable: int | None = self._consumer.last_stable_offset(their)
         return End(high if stable is None or stable < 0 else stable, high)
 
+    def unread(self) -> list[TopicPartition]:
+        """Partitions that are known to hold more than has been read of them, and those of whose end nothing is known."""
+        stable_of, found = self._consumer.last_stable_offset, []
+        for ours, their in self._theirs.items():
+            position = self._positions[ours] if self._arrivals is None else self._arrivals[ours].given_to
+            stable = stable_of(their)
+            if stable is None or position < stable:
+                end = self.known_end(ours)  # a broker may know of no last stable offset
+                if end is None or position < end.stable:
+                    found.append(ours)
+        return found
+
     async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int | None:
         """Offset of the first record with this timestamp or a later one; None when there is none."""
         their = self._theirs[partition]

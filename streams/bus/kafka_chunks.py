@@ -148,6 +148,11 @@ class Arrivals:
         self._stop = position
 
     @property
+    def given_to(self) -> int:
+        """The position behind what has been given out."""
+        return self._start
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing is here to give out, not even markers passed."""
         return self._start == self._stop

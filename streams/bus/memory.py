@@ -121,6 +121,10 @@ class MemoryReader:
         end = self._cursors[partition].log.end
         return End(end, end)
 
+    def unread(self) -> list[TopicPartition]:
+        """Partitions that hold more than has been read of them."""
+        return [cursor.partition for cursor in self._order if cursor.position != cursor.log.end]
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 

@@ -1,6 +1,6 @@
 """When an accounts shard may take what it has read: in the order of event time over all its partitions. The rule stands at `TimeGate`."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.bus.columns import ByteColumn
-from streams.bus.contract import Chunk, End, TopicPartition
+from streams.bus.contract import Chunk, TopicPartition
 from streams.domain.events import NULL
 from streams.engine.chunks import cut, join
 from streams.engine.merge import EVENT_TIME_END_US
@@ -16,7 +16,6 @@ from streams.engine.task import TaskSpec
 from streams.wire.times import event_times
 
 Ints = NDArray[np.int64]
-KnownEnd = Callable[[TopicPartition], End | None]
 Place = tuple[int, int, int]  # (merge time, rank of the stream, partition): the order of a step, but for the offset
 
 HOLDS_RECORDS: Final = 50_000  # shared out evenly among the partitions: one that holds its share is not read on
@@ -29,7 +28,6 @@ class _Lane:
 
     partition: TopicPartition
     rank: int
-    read_to: int
     floor_us: int | None = None  # merge time of the last record taken, where the gate has seen it
     chunks: list[Chunk] = field(default_factory=list)
     times: Ints = field(default_factory=lambda: np.empty(0, np.int64))
@@ -60,14 +58,13 @@ class TimeGate:
     confirmed yet. Timestamps of records are not asked: a broker may have put them there.
     """
 
-    def __init__(
-        self, spec: TaskSpec, patience_ms: int | None, positions: Mapping[TopicPartition, int], running: Mapping[TopicPartition, int]
-    ) -> None:
+    def __init__(self, spec: TaskSpec, patience_ms: int | None, running: Mapping[TopicPartition, int]) -> None:
         """`running`: the task's running maxima, as it moves them on."""
         self._patience_ms = patience_ms
         self._running = running
-        self._lanes = {p: _Lane(p, spec.reads.index(p.topic), positions[p]) for p in spec.inputs()}
+        self._lanes = {p: _Lane(p, spec.reads.index(p.topic)) for p in spec.inputs()}
         self._share = max(1, HOLDS_RECORDS // len(self._lanes))
+        self._filled: dict[TopicPartition, _Lane] = {}
         self._behind: list[_Lane] = []
         self._alarms: list[tuple[str, dict[str, object]]] = []
         self.waiting = 0  # records that have been read and are not taken
@@ -77,13 +74,13 @@ class TimeGate:
         for chunk in chunks:
             lane = self._lanes[TopicPartition(chunk.topic, chunk.partition)]
             lane.chunks.append(chunk)
-            lane.read_to = chunk.stop
+            self._filled[lane.partition] = lane
             lane.since_ms, lane.is_given_up = None, False
             self.waiting += len(chunk)
 
-    def take(self, known_end: KnownEnd, now_ms: int) -> list[Chunk]:
-        """What may be taken now; empty when nothing may."""
-        behind = self._behind = [lane for lane in self._lanes.values() if _has_more(lane, known_end(lane.partition))]
+    def take(self, unread: Collection[TopicPartition], now_ms: int) -> list[Chunk]:
+        """What may be taken now; empty when nothing may. `unread`: partitions that are known to hold more, or whose end is not known."""
+        behind = self._behind = [self._lanes[partition] for partition in unread]
         if not behind or not self.waiting:
             return self._all()
         for lane in self._lanes.values():
@@ -121,12 +118,11 @@ class TimeGate:
 
     def _all(self) -> list[Chunk]:
         taken = []
-        for lane in self._lanes.values():
-            if lane.chunks:
-                taken += lane.chunks
-                lane.chunks, lane.times, lane.looked_at = [], lane.times[:0], 0
+        for lane in self._filled.values():
+            taken += lane.chunks
+            lane.chunks, lane.times, lane.looked_at = [], lane.times[:0], 0
             lane.floor_us, lane.since_ms = None, None  # the task knows, once it has taken this
-        self.waiting = 0
+        self._filled, self.waiting = {}, 0
         return taken
 
     def _floor(self, lane: _Lane) -> int:
@@ -194,10 +190,6 @@ class TimeGate:
             waited_ms = max(now_ms - (lane.since_ms or 0) for lane in late)
             self._alarms.append(("went_on_without_partitions", {"partitions": names, "waited_ms": waited_ms}))
         return bool(late)
-
-
-def _has_more(lane: _Lane, end: End | None) -> bool:
-    return end is None or lane.read_to < end.stable
 
 
 def merge_times(times: Ints, floor_us: int) -> Ints:

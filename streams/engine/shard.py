@@ -278,7 +278,7 @@ class ShardRunner:
             most = min(self._pace.ask_for, live.order.room)
             chunks = await live.reader.poll(max_records=most, timeout_ms=wait_ms, partitions=live.order.wanted())
             live.order.push(chunks)
-            taken = live.order.take(live.reader.known_end, self._now_ms())
+            taken = live.order.take(live.reader.unread(), self._now_ms())
             # From the step that takes this on, decisions may differ from those of a shard that had everything.
             self._alarm([(name, {**facts, "step": live.task.number + 1}) for name, facts in live.order.alarms()])
             if taken or not chunks:

@@ -93,7 +93,7 @@ async def take_over(seat: Seat) -> Live:
 def _order(seat: Seat, task: Task) -> TimeGate | None:
     if seat.spec.task != "accounts" or not seat.in_order:
         return None
-    return TimeGate(seat.spec, seat.order_patience_ms, task.positions, task.running)
+    return TimeGate(seat.spec, seat.order_patience_ms, task.running)
 
 
 async def _state(seat: Seat, writer: Writer, tail: StepRecord | None) -> tuple[Recovered, str, int]:

@@ -1,7 +1,8 @@
 """Whether the process lives (`/healthz`) and whether its shards are up to date (`/readyz`), over HTTP; on loopback unless told otherwise.
 
-Lives: the engine's loop has come round lately. Ready: a share is assigned, every owned shard has recovered, and none lags beyond the limit; a
-worker that is assigned nothing is ready, it is a spare. Not ready is 503 with the reasons, for people and load balancers alike.
+Lives: the engine's loop has come round lately. Ready: a share is assigned, every owned shard has recovered, none lags beyond the limit, and no
+input is held back by an open transaction; a worker that is assigned nothing is ready, it is a spare. Not ready is 503 with the reasons, for
+people and load balancers alike.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ class ShardHealth:
 
     state: str  # starting, running, fenced, stopping
     lag: int | None = None
+    held_back: tuple[str, ...] = ()  # inputs that an open transaction holds back for longer than is usual, in words
 
 
 class Health:
@@ -43,13 +45,13 @@ class Health:
         with self._lock:
             self._beaten, self._is_assigned = self._clock(), is_assigned
 
-    def tell(self, shard: str, state: str | None, lag: int | None = None) -> None:
+    def tell(self, shard: str, state: str | None, lag: int | None = None, held_back: tuple[str, ...] = ()) -> None:
         """State of an owned shard; None when it is not owned any more."""
         with self._lock:
             if state is None:
                 self._shards.pop(shard, None)
             else:
-                self._shards[shard] = ShardHealth(state, lag)
+                self._shards[shard] = ShardHealth(state, lag, held_back)
 
     def is_alive(self) -> bool:
         """Whether the engine's loop has come round lately; true before it was heard of."""
@@ -69,6 +71,7 @@ class Health:
                 reasons.append(f"the lag of {name} has not been measured yet")
             elif shard.lag > self._lag_limit:
                 reasons.append(f"{name} lags {shard.lag} records, the limit is {self._lag_limit}")
+            reasons += [f"{name}: {what}" for what in shard.held_back]
         return reasons
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:

@@ -10,19 +10,19 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from streams.bus.contract import Bus
+from streams.bus.contract import Bus, TopicPartition
 from streams.commands.broker import kafka_bus, kafka_config
 from streams.engine.ownership import FixedOwnership, Ownership, ShardHost, doubling
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.snapshot import SnapshotStore
 from streams.engine.standby import Standby
-from streams.engine.survey import Survey
+from streams.engine.survey import HeldBack, Survey
 from streams.engine.task import MachineFactory, TaskSpec
 from streams.errors import BackstopError, Fenced
 from streams.observe.health import Health
@@ -194,7 +194,12 @@ class _Shards:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             snapshots=self._snapshots,
             observer=self._observer,
-            options=RunnerOptions(snapshot_every=self._engine.snapshot_every, patience_ms=self._engine.patience_ms, target_step_ms=TARGET_STEP_MS),
+            options=RunnerOptions(
+                snapshot_every=self._engine.snapshot_every,
+                patience_ms=self._engine.patience_ms,
+                target_step_ms=TARGET_STEP_MS,
+                order_patience_ms=self._engine.order_patience_ms,
+            ),
             still_assigned=lambda: self.host.is_wanted(spec),
             standby=standby,
             upgrades=self._options.upgrades,
@@ -242,20 +247,41 @@ class _Shards:
         return True
 
     async def _survey_for_ever(self, runner: ShardRunner) -> None:
-        spec, told = runner.spec, frozenset[str]()
+        spec, told, held_back, told_held = runner.spec, frozenset[str](), HeldBack(), frozenset[TopicPartition]()
         while True:
             with suppress(BackstopError):  # whatever is wrong, the shard itself finds out
                 seen = await runner.survey()
-                self._tell(spec, seen)
+                ages = held_back.look(seen, time.monotonic())
+                self._tell(spec, seen, ages)
+                told_held = self._alarm_held_back(spec, seen, ages, told_held)
                 near = frozenset(f"{partition.topic}[{partition.partition}]" for partition in seen.near_retention(self._engine.retention_alarm))
                 if near - told:
                     self._observer.on_alarm(spec, "retention_near_snapshot", {"inputs": sorted(near), "share": self._engine.retention_alarm})
                 told = near
             await asyncio.sleep(SURVEY_EVERY_S)
 
-    def _tell(self, spec: TaskSpec, seen: Survey) -> None:
+    def _too_long(self, ages: Mapping[TopicPartition, float]) -> dict[TopicPartition, float]:
+        return {partition: age_s for partition, age_s in ages.items() if age_s * 1000 >= self._engine.held_back_alarm_ms}
+
+    def _alarm_held_back(
+        self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float], told: frozenset[TopicPartition]
+    ) -> frozenset[TopicPartition]:
+        """Raise the alarm for every input newly found to be held back for too long; those told of so far."""
+        late = self._too_long(ages)
+        for partition in late.keys() - told:
+            where = f"{partition.topic}[{partition.partition}]"
+            facts = {"input": where, "offset": seen.held_back[partition], "age_s": int(late[partition]), "records": seen.lag[partition]}
+            self._observer.on_alarm(spec, "input_held_back", facts)
+        return frozenset(late)
+
+    def _tell(self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float]) -> None:
         labels: dict[str, Any] = {"task": spec.task, "shard": spec.shard}
         age = time.time() - seen.event_time_us / 1e6 if seen.event_time_us else 0.0
         self._metrics.set("consumer_lag_records", seen.lag_records, **labels)
         self._metrics.set("consumer_lag_seconds", age if seen.lag_records else 0.0, **labels)
-        self._health.tell(spec.name, "running", seen.lag_records)
+        self._metrics.set("input_held_back_seconds", max(ages.values(), default=0.0), **labels)
+        reasons = [
+            f"{partition.topic}[{partition.partition}] has been held back by an open transaction for {age_s:.0f} s"
+            for partition, age_s in sorted(self._too_long(ages).items())
+        ]
+        self._health.tell(spec.name, "running", seen.lag_records, tuple(reasons))

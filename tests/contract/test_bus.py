@@ -241,11 +241,15 @@ async def test_a_reader_knows_the_end_of_what_it_has_read_from_without_asking(bu
     await writer.commit([rec(F0, b"%d" % index) for index in range(20)])
     reader = await bus.reader([F0, F1])
     await settled(reader, F0, 21)
+    assert F0 in reader.unread()
     async with asyncio.timeout(20):
         while reader.known_end(F0) is None or reader.known_end(F1) is None:
             await reader.poll(max_records=1, timeout_ms=50)
     # There is more than has been read, and it is known.
     assert (reader.known_end(F0), reader.known_end(F1)) == (End(21, 21), End(0, 0))
+    assert reader.unread() == [F0]
+    await chunks_until(reader, F0, 21)
+    assert reader.unread() == []
     await writer.commit([rec(F1, b"later")])
     async with asyncio.timeout(20):
         while reader.known_end(F1) != End(2, 2):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.bus.contract import Chunk, End, TopicPartition
+from streams.bus.contract import Chunk, TopicPartition
 from streams.domain.batch import Row
 from streams.engine import order
 from streams.engine.order import LEAP_US, TimeGate
@@ -17,14 +17,14 @@ class Reading:
 
     def __init__(self, patience_ms: int | None = None, running: dict[TopicPartition, int] | None = None) -> None:
         task = spec()
-        self.ends = {partition: End(0, 0) for partition in task.inputs()}
-        self.positions = dict.fromkeys(self.ends, 0)
-        self.gate = TimeGate(task, patience_ms, self.positions, {} if running is None else running)
+        self.positions = dict.fromkeys(task.inputs(), 0)
+        self.ends = dict(self.positions)
+        self.gate = TimeGate(task, patience_ms, {} if running is None else running)
 
     def holds(self, stream: str, unread: int, partition: int = 0) -> None:
         """The partition is known to have so many records beyond those read."""
         where = TopicPartition(stream, partition)
-        self.ends[where] = End(self.positions[where] + unread, self.positions[where] + unread)
+        self.ends[where] = self.positions[where] + unread
 
     def reads(self, stream: str, *times_us: int | bytes, partition: int = 0, more: int = 0) -> None:
         """Records come; `more` are known to stand behind them. Bytes stand for a value that no schema reads."""
@@ -41,7 +41,7 @@ class Reading:
 
     def takes(self, now_ms: int = 0) -> dict[str, list[int]]:
         """How the offsets are that may be taken, by `stream/partition`."""
-        taken = self.gate.take(lambda partition: self.ends[partition], now_ms)
+        taken = self.gate.take([partition for partition, end in self.ends.items() if self.positions[partition] < end], now_ms)
         return {f"{chunk.topic}/{chunk.partition}": [*chunk.offsets] for chunk in taken if len(chunk)}
 
 
@@ -87,23 +87,6 @@ def test_at_one_time_and_rank_the_partition_decides() -> None:
     reading.reads("fills", 50, partition=0, more=1)
     reading.reads("fills", 50, partition=1, more=1)
     assert reading.takes() == {"fills/0": [0]}  # one more of partition 0 at 50 would come before that of partition 1
-
-
-def test_a_partition_whose_end_is_not_known_is_waited_for() -> None:
-    reading = Reading()
-    ends: dict[TopicPartition, End | None] = dict(reading.ends)
-    ends[TopicPartition("fills", 3)] = None
-    reading.reads("marks", 50)
-    assert reading.gate.take(lambda partition: ends[partition], 0) == []
-    ends[TopicPartition("fills", 3)] = End(0, 0)
-    assert len(reading.gate.take(lambda partition: ends[partition], 0)) == 1
-
-
-def test_what_an_open_transaction_holds_back_is_not_waited_for() -> None:
-    reading = Reading()
-    reading.reads("marks", 50)
-    reading.ends[TopicPartition("fills", 0)] = End(0, 7)
-    assert reading.takes() == {"marks/0": [0]}
 
 
 def test_a_partition_from_which_all_has_been_taken_counts_as_far_as_it_had_come() -> None:
@@ -206,4 +189,4 @@ def test_partitions_that_hold_their_share_are_not_read_on_but_the_one_waited_for
 def test_markers_that_were_passed_are_passed_on() -> None:
     reading = Reading()
     reading.gate.push([Chunk("marks", 0, 0, 1)])
-    assert [(chunk.start, chunk.stop) for chunk in reading.gate.take(lambda partition: reading.ends[partition], 0)] == [(0, 1)]
+    assert [(chunk.start, chunk.stop) for chunk in reading.gate.take([], 0)] == [(0, 1)]

@@ -42,6 +42,15 @@ def test_every_owned_shard_must_have_recovered_and_lag_no_more_than_the_limit() 
     assert health.reasons() == []
 
 
+def test_a_shard_whose_input_is_held_back_is_not_ready_however_few_records_that_is() -> None:
+    health = Health(lag_limit=10)
+    health.beat(is_assigned=True)
+    health.tell("accounts-0", "running", 3, ("fills[0] has been held back by an open transaction for 31 s",))
+    assert health.reasons() == ["accounts-0: fills[0] has been held back by an open transaction for 31 s"]
+    health.tell("accounts-0", "running", 0)
+    assert health.reasons() == []
+
+
 def test_a_loop_that_does_not_come_round_is_neither_alive_nor_ready() -> None:
     clock = Clock()
     health = Health(lag_limit=10, clock=clock)
