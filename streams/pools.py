@@ -12,8 +12,9 @@ import pyarrow as pa
 from streams.adl.machine import Adl
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
 from streams.domain.conservation import Conservation
-from streams.domain.events import DeadLetterReason, InsolvencyKind, InstructionKind
+from streams.domain.events import NULL, DeadLetterReason, InsolvencyKind, InstructionKind
 from streams.domain.market import Market, MarkPrice, Refused
+from streams.domain.marks import MarkTime
 from streams.domain.resolution import episode_of
 from streams.domain.state import Digested, combine, scalars_from_arrow, scalars_to_arrow
 from streams.insurance_fund.machine import InsuranceFund
@@ -60,7 +61,7 @@ class PoolsMachine:
                     self._end_event(out)
                 before, self.now_us = time_us, max(self.now_us, time_us)
                 if stream == "marks":
-                    self._mark(rows, index, time_us, out)
+                    self._mark(rows, index, out)
                 else:
                     self._apply(stream, index, rows.row(index), out)
         if before is not None:
@@ -71,15 +72,22 @@ class PoolsMachine:
         self.fund.end_event(self.clock_us, self.now_us, out)
         self.adl.end_event(self.clock_us, self.now_us, out)
 
-    def _mark(self, rows: Rows, index: int, time_us: int, out: Outputs) -> None:
+    def _mark(self, rows: Rows, index: int, out: Outputs) -> None:
         """Marks are most of the input: only their own columns are looked at."""
         c = rows.columns
-        instrument, mark = int(c["instrument"][index]), MarkPrice(int(c["mark_ticks"][index]), int(c["sequence"][index]), time_us)
-        self.market.clock_us = max(self.market.clock_us, time_us)
-        applied = self.market.learn_mark(instrument, mark, int(c["grade"][index]))
-        if isinstance(applied, tuple):
-            out.refuse("marks", index, *applied)
-        elif applied:
+        instrument, event_us, epoch = int(c["instrument"][index]), int(c["event_time_us"][index]), int(c["epoch"][index])
+        late = self.market.hear_time(instrument, event_us)
+        if late is not None:
+            out.refuse("marks", index, *late)
+            out.alarm("mark_ahead_of_time", instrument=instrument, event_time_us=event_us)
+            return
+        mark = MarkPrice(int(c["mark_ticks"][index]), int(c["sequence"][index]), event_us, 0 if epoch == NULL else epoch)
+        verdict = self.market.learn_mark(instrument, mark, int(c["grade"][index]))
+        if verdict.alarm is not None:
+            out.alarm(verdict.alarm, instrument=instrument)
+        if verdict.refused is not None:
+            out.refuse("marks", index, *verdict.refused)
+        elif verdict.is_applied:
             self.fund.marked(instrument)
             self.adl.marked()
 
@@ -88,6 +96,8 @@ class PoolsMachine:
         match stream:
             case "instruments":
                 refused = self.market.learn_instrument(row)
+                if refused is not None and row["instrument"] in self.market.instruments and self.market.standing(row["instrument"]).is_halted:
+                    out.alarm("instrument_halted", instrument=row["instrument"], version=row["version"])
                 self.fund.parameters_changed(row["pool"])
             case "pools":
                 refused = self.market.learn_pool(row)
@@ -157,7 +167,7 @@ class PoolsMachine:
     def _scalars(self) -> dict[str, int]:
         return {
             "version": VERSION, "shard_count": self.shard_count, "clock_us": self.clock_us, "now_us": self.now_us,
-            "wave_number": self.adl.wave_number,
+            "wave_number": self.adl.wave_number, "ahead_us": self.market.time.ahead_us, "is_witnessed": int(self.market.time.is_witnessed),
         }  # fmt: skip
 
     def digest(self) -> bytes:
@@ -174,7 +184,8 @@ class PoolsMachine:
         if (scalars["version"], scalars["shard_count"]) != (VERSION, self.shard_count):
             raise AssertionError(f"a snapshot of version {scalars['version']} with {scalars['shard_count']} shards does not fit this machine")
         self.market.restore(tables)
-        self.market.clock_us, self.now_us = scalars["clock_us"], scalars["now_us"]
+        self.market.time = MarkTime(scalars["clock_us"], scalars["ahead_us"], bool(scalars["is_witnessed"]))
+        self.now_us = scalars["now_us"]
         self.adl.restore(tables, scalars["wave_number"])
         self.fund.restore(tables)
         self.conservation.restore(tables)

@@ -12,6 +12,7 @@ from streams.domain.batch import Outputs
 from streams.domain.episodes import episode_id
 from streams.domain.events import CauseKind, GroupState, InsolvencyKind, InstructionKind, PositionSide
 from streams.domain.ids import instruction_identity
+from streams.domain.instruments import Use
 from streams.domain.money import quote_part_floor
 from streams.domain.state import StateTable
 from streams.risk.book import Book, GroupKey, PositionKey
@@ -131,6 +132,8 @@ class Episodes:
         legs = [self._book.position_row((key[0], instrument, side)) for side in (PositionSide.LONG, PositionSide.SHORT)]
         if EMPTY in legs or any(self._book.group_key(int(self._book.positions.rows["group"][leg])) != key for leg in legs):
             return
+        if not self._book.allows(instrument, Use.ORDER):
+            return
         lots = min(self._reservations.free(leg) for leg in legs)
         if lots:
             quote = -self._book.parameters[instrument].value(lots, self._book.mark_of(instrument)[0])
@@ -161,6 +164,8 @@ class Episodes:
             return  # goes on at the first mark of what it holds
         equity, values, maintenance = self._book.measure(group)
         if equity < 0:
+            if not all(self._may_order(row) for row in values):
+                return  # goes on at the first mark of it that may be decided on
             quotes = bankruptcy_quotes(list(values.values()), equity, list(maintenance.values()))
             self._count_round(group)
             for row, quote in zip(values, quotes, strict=True):
@@ -170,11 +175,14 @@ class Episodes:
         else:
             self._close(group, time_us, out)
 
+    def _may_order(self, row: int) -> bool:
+        return self._book.allows(self._book.position_key(row)[1], Use.ORDER)
+
     def _liquidate(self, group: int, equity: int, values: dict[int, int], maintenance: dict[int, int], time_us: int, out: Outputs) -> None:
         """Order the position with the largest maintenance, whole, limited at its bankruptcy quote; ties by instrument, then leg."""
-        free = [row for row in values if self._reservations.free(row)]
+        free = [row for row in values if self._reservations.free(row) and self._may_order(row)]
         if not free:
-            return  # a wave holds all of it; goes on when the wave is over
+            return  # a wave holds all of it, or its marks allow no orders; goes on when that is over
         row = min(free, key=lambda r: (-maintenance[r], self._book.position_key(r)))
         key, position = self._book.group_key(group), self._book.position_key(row)
         episode = self.table[key]
@@ -257,7 +265,7 @@ class Episodes:
         """The market did not take it within the limit: the pool gets the position, unless the whole group is bankrupt or well again."""
         equity, values, maintenance = self._book.measure(group)
         required = sum(maintenance.values())
-        if 0 <= equity < required and not self._is_suspect(self._book.group_key(group)[0]):
+        if 0 <= equity < required and self._may_order(row) and not self._is_suspect(self._book.group_key(group)[0]):
             self._count_round(group)
             self._hand_over(group, row, bankruptcy_quote(values[row], equity, maintenance[row], required), time_us, out)
 

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
-from streams.domain.events import DeadLetterReason, Grade, GroupState, UpdateKind
-from streams.domain.instruments import Instrument, Pool, parse_instrument, parse_pool
+from streams.domain.events import DeadLetterReason, GroupState, UpdateKind
+from streams.domain.instruments import MAX_AHEAD_US, Instrument, Pool, Use, parse_instrument, parse_pool
+from streams.domain.marks import Heard, judge
 from streams.domain.money import MAX_ACCOUNT
 from streams.domain.state import StateTable, combine, scalars_from_arrow, scalars_to_arrow
 from streams.risk import fund_flows
@@ -53,6 +54,7 @@ class RiskMachine:
         self._waiting: StateTable[tuple[int, int, int], FrozenRow] = StateTable("waiting_rows", tuple[int, int, int], FrozenRow)
         self.probes = Probes(self.book, self.reservations, shard)
         self.clock = Clock()
+        self.book.time = self.clock.time
 
     # -- contract ---------------------------------------------------------------------------------------------------------------------
 
@@ -63,7 +65,7 @@ class RiskMachine:
 
     @property
     def clock_us(self) -> int:
-        """Running maximum of marks' event time."""
+        """The clock of marks: see domain/marks.py."""
         return self.clock.us
 
     @property
@@ -103,7 +105,8 @@ class RiskMachine:
     def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
         """Take over a snapshot."""
         scalars = scalars_from_arrow(tables["scalars"])
-        self.clock.us, self.clock.second = scalars["clock_us"], scalars["second"]
+        time, self.clock.second = self.clock.time, scalars["second"]
+        time.us, time.ahead_us, time.is_witnessed = scalars["clock_us"], scalars["ahead_us"], bool(scalars["is_witnessed"])
         for part in self._own_parts():
             part.from_arrow(tables[part.name])
         self.book.restore(tables, self.results.waiting_by_account())
@@ -121,7 +124,11 @@ class RiskMachine:
         return [*self.book.parts(), *self._own_parts()]
 
     def _scalars(self) -> dict[str, int]:
-        return {"version": VERSION, "shard": self._shard, "clock_us": self.clock.us, "second": self.clock.second}
+        time = self.clock.time
+        return {
+            "version": VERSION, "shard": self._shard, "clock_us": time.us, "second": self.clock.second, "ahead_us": time.ahead_us,
+            "is_witnessed": int(time.is_witnessed),
+        }  # fmt: skip
 
     # -- what cannot be applied -------------------------------------------------------------------------------------------------------
 
@@ -156,15 +163,32 @@ class RiskMachine:
     # -- parameters -------------------------------------------------------------------------------------------------------------------
 
     def _instrument(self, row: dict[str, Any], index: int, out: Outputs) -> None:
-        parsed = parse_instrument(row)
+        """Take parameters over. A newer version that is refused halts its instrument: nobody knows in which unit its marks are."""
+        parsed, number = parse_instrument(row), row["instrument"]
+        known = self.book.parameters.get(number)
         refused = self.book.set_instrument(parsed) if isinstance(parsed, Instrument) else parsed
-        if refused:
-            out.refuse("instruments", index, *refused)
+        if not refused:
+            if known is not None and known.pool not in self.book.pools:
+                self._resume(number, row["time_us"], out)
+            return
+        out.refuse("instruments", index, *refused)
+        if known is not None and row["version"] > known.version:
+            self.book.stand(number, self.book.standing(number).halted())
+            out.alarm("instrument_halted", instrument=number, version=row["version"])
+
+    def _resume(self, instrument: int, time_us: int, out: Outputs) -> None:
+        """What waited for the instrument goes on."""
+        for position in self.book.holders(self.book.instrument_row(instrument)):
+            self.episodes.touched(int(self.book.positions.rows["group"][position]), time_us, out)
 
     def _pool(self, row: dict[str, Any], index: int, out: Outputs) -> None:
         parsed = parse_pool(row)
         if isinstance(parsed, Pool):
+            is_first = parsed.pool not in self.book.pools
             self.book.set_pool(parsed)
+            for number, parameters in self.book.parameters.items() if is_first else ():
+                if parameters.pool == parsed.pool:
+                    self._resume(number, row["time_us"], out)
         else:
             out.refuse("pools", index, *parsed)
 
@@ -352,11 +376,12 @@ class RiskMachine:
 
     def _marks(self, rows: Rows, start: int, stop: int, out: Outputs) -> None:
         """Plain marks compiled, until one changes a group's state; the rest one by one."""
-        columns = MarkColumns._make([*(np.asarray(rows.columns[name]) for name in MarkColumns._fields[:-1]), rows.time_us])
+        columns = MarkColumns._make([np.asarray(rows.columns[name]) for name in MarkColumns._fields])
         while start < stop:
-            taken, crossed = (start, []) if len(self.probes.waiting) else self.book.apply_marks(columns, start, stop, self.clock.second)
+            is_exact = len(self.probes.waiting) > 0 or not self.clock.time.is_witnessed
+            taken, crossed = (start, []) if is_exact else self.book.apply_marks(columns, start, stop)
             if taken > start:
-                self.clock.move(int(rows.time_us[start:taken].max()))
+                self.clock.hear(int(columns.event_time_us[start:taken].max()))
                 self.clock.read(rows, start, taken)
             for group in crossed:
                 self.episodes.crossed(group, int(columns.instrument[taken - 1]), int(rows.time_us[taken - 1]), out)
@@ -366,24 +391,41 @@ class RiskMachine:
             start = taken
 
     def _mark(self, row: dict[str, Any], index: int, out: Outputs) -> None:
+        number = row["instrument"]
+        parameters = self.book.parameters.get(number)
+        bound_us = parameters.max_ahead_us if parameters else MAX_AHEAD_US
+        is_heard = self.clock.hear(row["event_time_us"], bound_us)
         self._tick(row, out)
-        instrument_row = self.book.instrument_row(row["instrument"])
-        if instrument_row == EMPTY:
-            out.refuse("marks", index, DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is not known")
-        elif not 0 < row["mark_ticks"] <= self.book.parameters[row["instrument"]].max_mark_ticks:
-            out.refuse("marks", index, DeadLetterReason.OUT_OF_BOUNDS, "mark_ticks outside 1..max_mark_ticks")
-        elif row["grade"] != Grade.FROZEN and row["sequence"] > self.book.mark_of(row["instrument"])[1]:
-            is_first = self.book.mark_of(row["instrument"])[0] == 0
-            for group in self.book.apply_mark(instrument_row, row["mark_ticks"], row["sequence"]):
-                self.episodes.crossed(group, row["instrument"], row["time_us"], out)
-            if is_first:
-                for position in self.book.holders(instrument_row):
-                    self.episodes.touched(int(self.book.positions.rows["group"][position]), row["time_us"], out)
+        if not is_heard:
+            out.refuse("marks", index, DeadLetterReason.OUT_OF_BOUNDS, f"more than {bound_us} us ahead of the clock of marks")
+            out.alarm("mark_ahead_of_time", instrument=number, event_time_us=row["event_time_us"])
+        elif parameters is None:
+            out.refuse("marks", index, DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {number} is not known")
+        else:
+            self._judge(row, index, parameters, out)
         self.probes.answer_due(self.clock.us, row["time_us"], out)
 
+    def _judge(self, row: dict[str, Any], index: int, parameters: Instrument, out: Outputs) -> None:
+        """Do what domain/marks.py says of the mark. Where it is the first that may be decided on, what waited goes on."""
+        number, time_us = row["instrument"], row["time_us"]
+        known, went_on = self.book.standing(number), self.book.allows(number, Use.ORDER)
+        heard = Heard(row["mark_ticks"], row["epoch"] or 0, row["sequence"], row["event_time_us"], row["grade"])
+        verdict = judge(parameters, known, heard, self.clock.us)
+        if verdict.alarm is not None:
+            out.alarm(verdict.alarm, instrument=number)
+        if verdict.refused is not None:
+            out.refuse("marks", index, *verdict.refused)
+        if verdict.standing != known:
+            self.book.stand(number, verdict.standing)
+        if verdict.is_applied:
+            for group in self.book.apply_mark(self.book.instrument_row(number), heard.ticks):
+                self.episodes.crossed(group, number, time_us, out)
+            if known.ticks == 0 or not went_on:
+                self._resume(number, time_us, out)
+
     def _tick(self, row: dict[str, Any], out: Outputs) -> None:
-        """Move the clock; when a second is over, say its totals and look for what is overdue."""
-        ended = self.clock.move(row["time_us"])
+        """When a second is over, say its totals and look for what is overdue."""
+        ended = self.clock.next_second()
         if ended is not None:
             emit_totals(self.book, self._shard, ended, self.clock.read_until(), out)
             self._look_for_overdue(row, out)

@@ -48,6 +48,8 @@ class Updates:
         """Why an update cannot be applied, if it cannot."""
         if row["kind"] == UpdateKind.UNKNOWN:
             return DeadLetterReason.UNKNOWN_SYMBOL, "kind is UNKNOWN"
+        if any(row.get(symbol) == 0 for symbol in ("role", "position_side", "margin_mode")):
+            return DeadLetterReason.UNKNOWN_SYMBOL, "role, position_side or margin_mode is UNKNOWN"
         if not 0 < row["asset"] < 2**20:
             return DeadLetterReason.UNKNOWN_ASSET, "asset outside 1..2^20 - 1"
         if max(abs(row["amount"]), abs(row["wallet_after"] or 0)) > MAX_WALLET or abs(row["cost"] or 0) > MAX_VALUE:

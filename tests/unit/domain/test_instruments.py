@@ -98,7 +98,7 @@ def test_a_good_instrument_is_taken_as_it_is() -> None:
     [
         ({"kind": InstrumentKind.INVERSE}, DeadLetterReason.BAD_VALUE),
         ({"kind": InstrumentKind.QUANTO}, DeadLetterReason.BAD_VALUE),
-        ({"kind": InstrumentKind.UNKNOWN}, DeadLetterReason.BAD_VALUE),
+        ({"kind": InstrumentKind.UNKNOWN}, DeadLetterReason.UNKNOWN_SYMBOL),
         ({"instrument": 0}, DeadLetterReason.OUT_OF_BOUNDS),
         ({"instrument": 2**20}, DeadLetterReason.OUT_OF_BOUNDS),
         ({"value_per_tick_lot": 0}, DeadLetterReason.OUT_OF_BOUNDS),
