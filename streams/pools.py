@@ -13,8 +13,9 @@ import pyarrow as pa
 from streams.adl.machine import Adl
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
 from streams.domain.conservation import Conservation
-from streams.domain.events import DeadLetterReason, InsolvencyKind, InstructionKind
+from streams.domain.events import NULL, DeadLetterReason, InsolvencyKind, InstructionKind
 from streams.domain.market import Market, MarkPrice, Refused
+from streams.domain.marks import MarkTime
 from streams.domain.resolution import Unplaced, episode_of
 from streams.domain.state import Digested, StateTable, combine, scalars_from_arrow, scalars_to_arrow
 from streams.insurance_fund.machine import InsuranceFund
@@ -68,7 +69,7 @@ class PoolsMachine:
                     self._end_event(out)
                 before, self.now_us = time_us, max(self.now_us, time_us)
                 if stream == "marks":
-                    self._mark(rows, index, time_us, out)
+                    self._mark(rows, index, out)
                 else:
                     self._apply(stream, index, rows.row(index), out)
         if before is not None:
@@ -80,16 +81,23 @@ class PoolsMachine:
         self.fund.end_event(self.clock_us, self.now_us, out)
         self.adl.end_event(self.clock_us, self.now_us, self.marks_seen, out)
 
-    def _mark(self, rows: Rows, index: int, time_us: int, out: Outputs) -> None:
+    def _mark(self, rows: Rows, index: int, out: Outputs) -> None:
         """Marks are most of the input: only their own columns are looked at."""
         c = rows.columns
         self.marks_seen += 1
-        instrument, mark = int(c["instrument"][index]), MarkPrice(int(c["mark_ticks"][index]), int(c["sequence"][index]), time_us)
-        self.market.clock_us = max(self.market.clock_us, time_us)
-        applied = self.market.learn_mark(instrument, mark, int(c["grade"][index]))
-        if isinstance(applied, tuple):
-            out.refuse("marks", index, *applied)
-        elif applied:
+        instrument, event_us, epoch = int(c["instrument"][index]), int(c["event_time_us"][index]), int(c["epoch"][index])
+        late = self.market.hear_time(instrument, event_us)
+        if late is not None:
+            out.refuse("marks", index, *late)
+            out.alarm("mark_ahead_of_time", instrument=instrument, event_time_us=event_us)
+            return
+        mark = MarkPrice(int(c["mark_ticks"][index]), int(c["sequence"][index]), event_us, 0 if epoch == NULL else epoch)
+        verdict = self.market.learn_mark(instrument, mark, int(c["grade"][index]))
+        if verdict.alarm is not None:
+            out.alarm(verdict.alarm, instrument=instrument)
+        if verdict.refused is not None:
+            out.refuse("marks", index, *verdict.refused)
+        elif verdict.is_applied:
             self.fund.marked(instrument)
 
     def _apply(self, stream: str, index: int, row: dict[str, Any], out: Outputs) -> None:
@@ -97,6 +105,8 @@ class PoolsMachine:
         match stream:
             case "instruments":
                 refused = self.market.learn_instrument(row)
+                if refused is not None and row["instrument"] in self.market.instruments and self.market.standing(row["instrument"]).is_halted:
+                    out.alarm("instrument_halted", instrument=row["instrument"], version=row["version"])
                 self._parameters_changed(row["pool"], out)
             case "pools":
                 refused = self.market.learn_pool(row)
@@ -178,6 +188,7 @@ class PoolsMachine:
         return {
             "version": VERSION, "shard_count": self.shard_count, "clock_us": self.clock_us, "now_us": self.now_us,
             "wave_number": self.adl.wave_number, "marks_seen": self.marks_seen, "held_number": self.held_number,
+            "ahead_us": self.market.time.ahead_us, "is_witnessed": int(self.market.time.is_witnessed),
         }  # fmt: skip
 
     def digest(self) -> bytes:
@@ -194,7 +205,8 @@ class PoolsMachine:
         if (scalars["version"], scalars["shard_count"]) != (VERSION, self.shard_count):
             raise AssertionError(f"a snapshot of version {scalars['version']} with {scalars['shard_count']} shards does not fit this machine")
         self.market.restore(tables)
-        self.market.clock_us, self.now_us, self.marks_seen = scalars["clock_us"], scalars["now_us"], scalars["marks_seen"]
+        self.market.time = MarkTime(scalars["clock_us"], scalars["ahead_us"], bool(scalars["is_witnessed"]))
+        self.now_us, self.marks_seen = scalars["now_us"], scalars["marks_seen"]
         self.held_rows.from_arrow(tables[self.held_rows.name])
         self.held_number = scalars["held_number"]
         self.adl.restore(tables, scalars["wave_number"])

@@ -2,6 +2,8 @@
 
 A late record counts as of now: its merge time is the newest event time its partition has shown. A record no schema could read takes the
 place it would have had, as a row of the pseudo-stream UNDECODABLE; it says nothing of time. So does one with an event time no clock can show.
+No single record takes the time away: a mark far ahead of its partition waits for a witness (domain/marks.py) and counts as of now until then,
+and no other stream shows a time further ahead of the marks heard than MAX_AHEAD_US.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +16,16 @@ from streams.bus.columns import joined_bytes, joined_numbers
 from streams.bus.contract import Chunk, TopicPartition
 from streams.domain.batch import UNDECODABLE, Batch, Column, Rows
 from streams.domain.events import NULL, DeadLetterReason
+from streams.domain.instruments import MAX_AHEAD_US
+from streams.domain.marks import MarkTime
 from streams.topics import STREAMS
 from streams.wire.codec import Decoded, codec
 from streams.wire.records import account_of_key
 
 Ints = NDArray[np.int64]
 EVENT_TIME_END_US = 2**53  # the year 2255
+MARKS = "marks"
+_AHEAD = "marks.ahead"  # under this name the running times keep the mark that waits for a witness; absent before the second mark, 0 for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,8 @@ def merge(
     `running` holds the running maximum of event time per partition and is moved on. The records that could not be read are returned in
     merged order beside the batch, where they stand as UNDECODABLE rows.
     """
-    parts = [_part(stream, chunks[stream], running, ties) for stream in reads if stream in chunks]
+    made = {MARKS: _part(MARKS, chunks[MARKS], running, ties)} if MARKS in reads and MARKS in chunks else {}  # the others' times look at its
+    parts = [made.get(stream) or _part(stream, chunks[stream], running, ties) for stream in reads if stream in chunks]
     bad = [letter for part in parts for letter in part.bad]
     if len(parts) == 1 and not bad:
         rows = parts[0].rows
@@ -141,17 +148,47 @@ def _spread(column: Column, good: Ints, length: int) -> Ints:
 
 
 def _times(stream: str, chunks: Sequence[Chunk], event_times: Column, running: dict[TopicPartition, int]) -> Ints:
-    """Merge times: the running maximum of event time, partition by partition."""
+    """Merge times: the running maximum of event time, partition by partition, as far as the marks bear witness to it."""
     times = np.array(event_times, np.int64)
+    if stream != MARKS:
+        heard_us = max((us for (topic, _), us in running.items() if topic == MARKS), default=0)
+        np.minimum(times, heard_us + MAX_AHEAD_US if heard_us else EVENT_TIME_END_US, out=times)
     at = 0
     for chunk in chunks:
         part = times[at : at + len(chunk)]
         at += len(chunk)
         partition = TopicPartition(stream, chunk.partition)
+        if stream == MARKS and not _is_witnessed(part, partition, running):
+            _hear(part, partition, running)
+            continue
         part[0] = max(int(part[0]), running.get(partition, 0))
         np.maximum.accumulate(part, out=part)
         running[partition] = int(part[-1])
     return times
+
+
+def _is_witnessed(times: Ints, partition: TopicPartition, running: Mapping[TopicPartition, int]) -> bool:
+    """Whether none of these marks is far ahead of those before it: then their times are the running maximum."""
+    if running.get(TopicPartition(_AHEAD, partition.partition), -1) != 0:
+        return False
+    heard = np.maximum.accumulate(np.concatenate([[running[partition]], times]))
+    return bool(np.diff(heard).max() <= MAX_AHEAD_US)
+
+
+def _hear(times: Ints, partition: TopicPartition, running: dict[TopicPartition, int]) -> None:
+    """Merge times of marks one by one, in place. Where the first of all is taken back, it and the next count as of the next."""
+    ahead = TopicPartition(_AHEAD, partition.partition)
+    time = MarkTime(running.get(partition, 0), running.get(ahead, 0), ahead in running)
+    for place, time_us in enumerate(times.tolist()):
+        before = time.us
+        if time_us >= 0:
+            time.hear(time_us)
+        if time.us < before:
+            times[:place] = time.us
+        times[place] = time.us
+    running[partition] = time.us
+    if time.is_witnessed:
+        running[ahead] = time.ahead_us
 
 
 def _order(times: Ints, columns: Mapping[str, Column], good: Ints, tie: Sequence[str], *, single: bool) -> Ints | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from streams.domain.batch import UNDECODABLE, Batch, Outputs
-from streams.domain.events import AdlState, DeadLetterReason, Grade
+from streams.domain.events import AdlState, DeadLetterReason
 from streams.engine.machine import Machine
 from streams.engine.shard import StepStats
 from streams.engine.task import MachineFactory, TaskName, TaskSpec
@@ -35,7 +35,7 @@ class ObservedMachine:
         self._watches_marks = watches_marks
         self.said = Outputs()
         self.undecodable = 0
-        self.marked: dict[int, int] = {}  # instrument -> event time of its newest mark in the last step that was not frozen; microseconds
+        self.marked: dict[int, int] = {}  # instrument -> event time of the mark in force, if the last step spoke of it; microseconds
 
     @property
     def inner(self) -> Machine:
@@ -62,7 +62,7 @@ class ObservedMachine:
         self.said = self._machine.step(batch)
         self.undecodable = len(batch.rows[UNDECODABLE]) if UNDECODABLE in batch.rows else 0
         if self._watches_marks:
-            self.marked = _marked(batch)
+            self.marked = _marked(self._machine, batch)
         return self.said
 
     def digest(self) -> bytes:
@@ -78,12 +78,12 @@ class ObservedMachine:
         self._machine.restore(tables)
 
 
-def _marked(batch: Batch) -> dict[int, int]:
-    if "marks" not in batch.rows:
+def _marked(machine: Machine, batch: Batch) -> dict[int, int]:
+    """Event times of the marks in force of the instruments that the batch speaks of: what is passed over is not fresh."""
+    if "marks" not in batch.rows or not isinstance(machine, PoolsMachine):
         return {}
-    columns = {name: np.asarray(batch.rows["marks"].columns[name]) for name in ("instrument", "event_time_us", "grade")}
-    usable = columns["grade"] != Grade.FROZEN
-    return dict(zip(columns["instrument"][usable].tolist(), columns["event_time_us"][usable].tolist(), strict=True))
+    spoken = np.unique(np.asarray(batch.rows["marks"].columns["instrument"])).tolist()
+    return {instrument: mark.time_us for instrument in spoken if (mark := machine.market.marks.get(instrument)) is not None}
 
 
 class ShardObserver:

@@ -13,8 +13,9 @@ from streams.domain.episodes import group_fields
 from streams.domain.events import AnswerKind, InsolvencyKind
 from streams.domain.money import quote_part_floor
 from streams.domain.state import StateTable
-from streams.risk.book import Book, GroupKey, PositionKey
+from streams.risk.book import Book
 from streams.risk.clock import Clock
+from streams.risk.keys import GroupKey, PositionKey
 from streams.risk.reservations import ASKED, Reservations
 
 

@@ -11,14 +11,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.domain.events import Grade
+from streams.domain.events import NULL, Grade
 from streams.risk.layout import BLOCK, BLOCKS, NEVER_HIGH, NEVER_LOW, PENDING, Bands, Tables
 from streams.risk.table import EMPTY, kernel, touch
 from streams.risk.valuation import classify, evaluate, ppm_ceil, tier_of
 
 _PPM: Final = 1_000_000
 _SECOND_US: Final = 1_000_000
-_FROZEN: Final = int(Grade.FROZEN)
+_GOOD: Final = int(Grade.GOOD)
 
 
 @kernel
@@ -189,29 +189,39 @@ class MarkColumns(NamedTuple):
 
     instrument: NDArray[np.int64]
     mark_ticks: NDArray[np.int64]
+    epoch: NDArray[np.int64]
     sequence: NDArray[np.int64]
     grade: NDArray[np.int64]
-    time_us: NDArray[np.int64]
+    event_time_us: NDArray[np.int64]
 
 
 @kernel
-def apply_marks(tables: Tables, marks: MarkColumns, start: int, stop: int, second: int, crossed: NDArray[np.int64]) -> tuple[int, int]:
+def apply_marks(tables: Tables, marks: MarkColumns, start: int, stop: int, clock_us: int, crossed: NDArray[np.int64]) -> tuple[int, int]:
     """Apply plain marks from `start` on, until one lists groups. Returns (first row not taken, groups listed by the row before it).
 
-    A mark is not plain, and not taken, when it ends the event second, is its instrument's first, must be refused, or positions wait for it.
+    A mark is plain, and taken, when domain/marks.py would apply it and its instrument is GOOD before and after; it ends no event second, and no
+    position waits for it.
     """
     ins = tables.instruments.rows
+    second = clock_us // _SECOND_US
     for n in range(start, stop):
         instrument = marks.instrument[n]
         row = tables.by_id[instrument] if 0 < instrument < len(tables.by_id) else EMPTY
-        if row == EMPTY or marks.time_us[n] // _SECOND_US > second or ins["mark_ticks"][row] == 0:
+        if row == EMPTY or marks.event_time_us[n] // _SECOND_US > second or ins["mark_ticks"][row] == 0:
             return n, 0
         if not 0 < marks.mark_ticks[n] <= ins["max_mark_ticks"][row] or ins["waiting"][row] != 0:
             return n, 0
-        if marks.grade[n] == _FROZEN or marks.sequence[n] <= ins["mark_sequence"][row]:
-            continue
+        if marks.grade[n] != _GOOD or ins["mark_grade"][row] != _GOOD or ins["is_halted"][row] != 0:
+            return n, 0
+        clock_us = max(clock_us, marks.event_time_us[n])
+        age = ins["max_mark_age_us"][row]
+        if age != 0 and clock_us - min(marks.event_time_us[n], ins["mark_time_us"][row]) > age:
+            return n, 0
+        epoch = 0 if marks.epoch[n] == NULL else marks.epoch[n]
+        if epoch != ins["mark_epoch"][row] or marks.sequence[n] <= ins["mark_sequence"][row]:
+            return n, 0
         count = apply_mark(tables, row, marks.mark_ticks[n], crossed)
-        ins["mark_sequence"][row] = marks.sequence[n]
+        ins["mark_sequence"][row], ins["mark_time_us"][row] = marks.sequence[n], marks.event_time_us[n]
         touch(tables.instruments, row)
         if count:
             return n + 1, count

@@ -5,53 +5,32 @@ of the compiled one. Nothing here decides what a change means; that is episodes.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from streams.domain.events import DeadLetterReason, MarginMode
-from streams.domain.instruments import Instrument, Pool, Tier
+from streams.domain.events import DeadLetterReason, Grade, MarginMode
+from streams.domain.instruments import Instrument, Pool, Tier, Use, change_refusal
+from streams.domain.marks import MarkTime, Standing
 from streams.domain.money import MAX_ACCOUNT, MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET
 from streams.domain.positions import fill_effect
 from streams.domain.state import StateTable
 from streams.risk import layout as k
 from streams.risk.bands import BandStore, MarkColumns, apply_mark, apply_marks, is_crossing
+from streams.risk.keys import Booked, Flow, GroupKey, PositionKey, Refused
 from streams.risk.rebuild import make_all_pending, rebuild_links, watch_all
 from streams.risk.table import EMPTY, RowIndex, RowTable, find, touch, touch_all
 
-SUSPECT: Final = 1  # bits of accounts.flags
-OPENING: Final = 2
-GroupKey = tuple[int, int, int, int]  # (account, asset, instrument, side); instrument and side are 0 for the cross group
-PositionKey = tuple[int, int, int]  # (account, instrument, side)
-
-
-@dataclass(frozen=True, slots=True)
-class Booked:
-    """What a fill or update did to an account: change of the group's wallet, and the position afterwards."""
-
-    group: int
-    position: int
-    cash: int
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """Net money from outside for one asset, and the part of it that is corrections to the exchange's balances."""
-
-    external: int
-    reconciliation: int
-
-
-Refused = tuple[DeadLetterReason, str]
+_STANDING: Final = ("mark_ticks", "mark_epoch", "mark_sequence", "mark_time_us", "mark_grade", "is_halted")
 
 
 class Book:
     """Tables, indexes and parameters of one shard."""
 
     def __init__(self) -> None:
+        self.time = MarkTime()  # the machine's clock holds the same one
         self.accounts = RowTable(
             "accounts", ("account", "partition", "role", "flags", "fill_seq", "update_seq", "base_seq", "applied"),
             ("first_group", "held", "slow"), salt=1,
@@ -62,10 +41,10 @@ class Book:
         )  # fmt: skip
         self.positions = RowTable("positions", ("group", "instrument_row", "side", "lots", "cost", "reserved"), ("next_position", "slot"), salt=3)
         self.instruments = RowTable(
-            "instruments", ("instrument", "mark_ticks", "mark_sequence", "version"),
+            "instruments", ("instrument", "mark_ticks", "mark_sequence", "version", "mark_epoch", "mark_time_us", "mark_grade", "is_halted"),
             (
                 "value_per_tick_lot", "asset", "max_lots", "max_mark_ticks", "tier_from", "tier_count", "warning_ppm", "first_block",
-                "last_block", "last_used", "waiting",
+                "last_block", "last_used", "max_mark_age_us", "waiting",
             ), salt=4,
         )  # fmt: skip
         self.parameters: StateTable[int, Instrument] = StateTable("instrument_parameters", int, Instrument)
@@ -205,8 +184,8 @@ class Book:
         known = self.parameters.get(instrument.instrument)
         if known is not None and instrument.version <= known.version:
             return None  # seen before
-        if known is not None and (known.value_per_tick_lot, known.asset) != (instrument.value_per_tick_lot, instrument.asset):
-            return DeadLetterReason.BAD_VALUE, "value_per_tick_lot and asset of an instrument never change"
+        if refused := change_refusal(known, instrument):
+            return refused
         self.parameters[instrument.instrument] = instrument
         if known is None:
             self.instruments.reserve(1)
@@ -214,6 +193,9 @@ class Book:
             self.instruments.t.counts[0] += 1
             self.instruments.rows["instrument"][row] = instrument.instrument
             self.instruments.rows["first_block"][row] = self.instruments.rows["last_block"][row] = EMPTY
+            self.instruments.rows["mark_grade"][row] = Grade.GOOD
+        elif (standing := self.standing(instrument.instrument)).is_halted:
+            self.stand(instrument.instrument, standing.resumed())
         self._load_parameters()
         return None
 
@@ -233,7 +215,7 @@ class Book:
             p = self.parameters[int(rows["instrument"][row])]
             pool = self.pools.get(p.pool)
             self._by_id[p.instrument] = row
-            for field in ("version", "value_per_tick_lot", "asset", "max_lots", "max_mark_ticks"):
+            for field in ("version", "value_per_tick_lot", "asset", "max_lots", "max_mark_ticks", "max_mark_age_us"):
                 rows[field][row] = getattr(p, field)
             rows["tier_from"][row], rows["tier_count"][row] = len(tiers), len(p.tiers)
             rows["warning_ppm"][row] = pool.warning_ratio_ppm if pool else 0
@@ -247,16 +229,37 @@ class Book:
         """Pool that insures the instrument, if its parameters are known."""
         return self.pools.get(self.parameters[instrument].pool)
 
-    def apply_mark(self, instrument_row: int, mark_ticks: int, sequence: int) -> list[int]:
+    def standing(self, instrument: int) -> Standing:
+        """The mark in force and how far the instrument can be trusted."""
+        row = self.instruments.rows[self.instrument_row(instrument)]
+        ticks, epoch, sequence, time_us, grade, halted = (int(row[field]) for field in _STANDING)
+        return Standing(ticks, epoch, sequence, time_us, grade, bool(halted))
+
+    def stand(self, instrument: int, standing: Standing) -> None:
+        """Keep a standing; the mark itself is set by `apply_mark`."""
+        row = self.instrument_row(instrument)
+        values = standing.ticks, standing.epoch, standing.sequence, standing.time_us, standing.grade, int(standing.is_halted)
+        for field, value in zip(_STANDING, values, strict=True):
+            self.instruments.rows[field][row] = value
+        touch(self.instruments.t, row)
+
+    def grade_of(self, instrument: int) -> Grade:
+        """Grade of the instrument now, by the shard's clock; FROZEN while it is halted."""
+        return self.standing(instrument).grade_at(self.parameters[instrument], self.time.us)
+
+    def allows(self, instrument: int, use: Use) -> bool:
+        """Whether the instrument may be used so now: its grade allows it, and its pool is known."""
+        return self.pool_of(instrument) is not None and self.parameters[instrument].allows(self.grade_of(instrument), use)
+
+    def apply_mark(self, instrument_row: int, mark_ticks: int) -> list[int]:
         """Set a mark; the groups whose state class changed, by group key."""
         count = apply_mark(self.tables(), instrument_row, mark_ticks, self._room())
-        self.instruments.rows["mark_sequence"][instrument_row] = sequence
         touch(self.instruments.t, instrument_row)
         return sorted((int(row) for row in self._crossed[:count]), key=self.group_key)
 
-    def apply_marks(self, marks: MarkColumns, start: int, stop: int, second: int) -> tuple[int, list[int]]:
+    def apply_marks(self, marks: MarkColumns, start: int, stop: int) -> tuple[int, list[int]]:
         """Apply plain marks of one event second; (first row not taken, groups whose state class the row before it changed, by group key)."""
-        taken, count = apply_marks(self.tables(), marks, start, stop, second, self._room())
+        taken, count = apply_marks(self.tables(), marks, start, stop, self.time.us, self._room())
         return int(taken), sorted((int(row) for row in self._crossed[:count]), key=self.group_key)
 
     def _room(self) -> NDArray[np.int64]:

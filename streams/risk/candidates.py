@@ -16,7 +16,8 @@ from streams.domain.money import MAX_LOTS, quote_part_floor
 from streams.domain.state import StateTable
 from streams.ranking.order import Candidates, rank_until
 from streams.risk.asking import Asking
-from streams.risk.book import Book, PositionKey
+from streams.risk.book import Book
+from streams.risk.keys import PositionKey
 from streams.risk.reservations import ASKED, Reservations, Rooms
 from streams.risk.table import EMPTY
 from streams.risk.valuation import measure_candidates

@@ -1,20 +1,22 @@
-"""The shard's clock, and how far it has read the exchange's streams. No marks, no time: only `marks` move the clock."""
+"""The shard's clock, and how far it has read the exchange's streams. No marks, no time: only `marks` move the clock (domain/marks.py)."""
 
 from typing import Any
 
 import numpy as np
 
 from streams.domain.batch import Rows
+from streams.domain.instruments import MAX_AHEAD_US
+from streams.domain.marks import MarkTime
 from streams.domain.state import StateTable
 
 SECOND_US = 1_000_000
 
 
 class Clock:
-    """Running maximum of marks' event time, the event second it is in, and the offset after the last record applied, by partition."""
+    """The time of marks, the event second it is in, and the offset after the last record applied, by partition."""
 
     def __init__(self) -> None:
-        self.us = 0
+        self.time = MarkTime()
         self.second = 0
         self.now_us = 0  # running maximum of all rows' times: what is decided on a late row is decided now
         self.marks_seen = 0  # records of marks given to the machine: who has been given as many knows the same marks
@@ -25,9 +27,17 @@ class Clock:
         self.now_us = max(self.now_us, time_us)
         return self.now_us
 
-    def move(self, time_us: int) -> int | None:
-        """Move on to a mark's time; the event second that is over by it, if one is."""
-        self.us = max(self.us, time_us)
+    @property
+    def us(self) -> int:
+        """The time; microseconds."""
+        return self.time.us
+
+    def hear(self, time_us: int, bound_us: int = MAX_AHEAD_US) -> bool:
+        """Move on to a mark's time, the event second left as it is; False when the mark is too far ahead."""
+        return self.time.hear(time_us, bound_us)
+
+    def next_second(self) -> int | None:
+        """Move on to the second that the time is in; the one that is over by it, if one is."""
         before, self.second = self.second, self.us // SECOND_US
         return self.second - 1 if 0 < before < self.second else None
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 from streams.domain.events import CorrectionKind, DeadLetterReason, UpdateKind
 from streams.domain.money import MAX_ACCOUNT
 from streams.domain.state import StateTable
-from streams.risk.book import OPENING, Book, Refused
+from streams.risk.book import Book
+from streams.risk.keys import OPENING, Refused
 from streams.risk.layout import begin_sequence
 from streams.risk.table import touch
 

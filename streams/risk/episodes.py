@@ -13,10 +13,12 @@ from streams.domain.batch import Outputs
 from streams.domain.episodes import episode_id, group_fields
 from streams.domain.events import CauseKind, GroupState, InstructionKind, Outcome, PositionSide
 from streams.domain.ids import instruction_identity
+from streams.domain.instruments import Use
 from streams.domain.money import quote_part_floor
 from streams.domain.state import StateTable
 from streams.risk.asking import Asking
-from streams.risk.book import Book, GroupKey, PositionKey
+from streams.risk.book import Book
+from streams.risk.keys import GroupKey, PositionKey
 from streams.risk.reservations import Reservations
 from streams.risk.table import EMPTY
 from streams.risk.valuation import classify
@@ -147,6 +149,8 @@ class Episodes:
         legs = [self._book.position_row((key[0], instrument, side)) for side in (PositionSide.LONG, PositionSide.SHORT)]
         if EMPTY in legs or any(self._book.group_key(int(self._book.positions.rows["group"][leg])) != key for leg in legs):
             return
+        if not self._book.allows(instrument, Use.ORDER):
+            return
         lots = min(self._reservations.free(leg) for leg in legs)
         if lots:
             quote = -self._book.parameters[instrument].value(lots, self._book.mark_of(instrument)[0])
@@ -174,9 +178,11 @@ class Episodes:
         if equity >= sum(maintenance.values()):
             self._close(group, time_us, out)
             return
-        for row in held:
-            if self._book.parameters_at(row).pool not in self._book.pools:
-                self._waiting.wait(self._book.position_key(row), time_us)  # nobody could be asked to place it
+        blocked = [row for row in held if not self._may_order(row)]
+        for row in blocked:
+            self._waiting.wait(self._book.position_key(row), time_us)
+        if equity < 0 and blocked:
+            return  # the quotes of all its positions rest on that mark
         free = [row for row in held if self._reservations.free(row) and not self._waiting.is_waiting(self._book.position_key(row))]
         if equity < 0:
             self._asking.ask(group, self._episode_number(group), free, time_us, out)
@@ -188,6 +194,10 @@ class Episodes:
                 self._asking.ask(group, self._episode_number(group), [row], time_us, out)
                 return
             self._liquidate(group, row, bankruptcy_quote(values[row], equity, maintenance[row], sum(maintenance.values())), time_us, out)
+
+    def _may_order(self, row: int) -> bool:
+        """Whether its pool is known, which could be asked to place it, and its instrument's mark is good enough to trade at."""
+        return self._book.parameters_at(row).pool in self._book.pools and self._book.allows(self._book.position_key(row)[1], Use.ORDER)
 
     def _episode_number(self, group: int) -> int:
         return self.table[self._book.group_key(group)].number

@@ -11,20 +11,21 @@ import numpy as np
 import pyarrow as pa
 
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
-from streams.domain.events import DeadLetterReason, Grade, GroupState, UpdateKind
+from streams.domain.events import DeadLetterReason, GroupState, UpdateKind
 from streams.domain.instruments import Instrument, Pool, parse_instrument, parse_pool
 from streams.domain.money import MAX_ACCOUNT
 from streams.domain.state import StateTable, combine, scalars_from_arrow, scalars_to_arrow
 from streams.risk import fund_flows
 from streams.risk.asking import Asking
-from streams.risk.bands import MarkColumns
-from streams.risk.book import OPENING, SUSPECT, Book, Booked, Refused
+from streams.risk.book import Book
 from streams.risk.candidates import Probes
 from streams.risk.clock import Clock
 from streams.risk.corrections import PLACES, Corrections, record_of
 from streams.risk.episodes import Episodes
 from streams.risk.fills import FillColumns, apply_fills
+from streams.risk.keys import OPENING, SUSPECT, Booked, Refused
 from streams.risk.layout import begin_sequence
+from streams.risk.marks import Marks
 from streams.risk.placements import Placements
 from streams.risk.refusals import dead_letter, fill_refusal
 from streams.risk.reservations import Reservations, Rooms
@@ -58,6 +59,8 @@ class RiskMachine:
         self._waiting: StateTable[tuple[int, int, int], FrozenRow] = StateTable("waiting_rows", tuple[int, int, int], FrozenRow)
         self.probes = Probes(self.book, self.reservations, self.rooms, self.asking, shard)
         self.placements = Placements(self.book, self.reservations, self.rooms, self.asking, self.episodes, self.results)
+        self.book.time = self.clock.time
+        self.marks = Marks(self.book, self.clock, self.episodes, self.probes, self.placements, self._second_over)
 
     # -- contract ---------------------------------------------------------------------------------------------------------------------
 
@@ -68,7 +71,7 @@ class RiskMachine:
 
     @property
     def clock_us(self) -> int:
-        """Running maximum of marks' event time."""
+        """The clock of marks: see domain/marks.py."""
         return self.clock.us
 
     @property
@@ -90,7 +93,7 @@ class RiskMachine:
             if stream == "fills":
                 self._fills(rows, start, stop, out)
             elif stream == "marks":
-                self._marks(rows, start, stop, out)
+                self.marks.take(rows, start, stop, out)
             else:
                 for index in range(start, stop):
                     handlers[stream](self._row(rows, index), index, out)
@@ -114,7 +117,8 @@ class RiskMachine:
     def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
         """Take over a snapshot."""
         scalars = scalars_from_arrow(tables["scalars"])
-        self.clock.us, self.clock.second = scalars["clock_us"], scalars["second"]
+        time, self.clock.second = self.clock.time, scalars["second"]
+        time.us, time.ahead_us, time.is_witnessed = scalars["clock_us"], scalars["ahead_us"], bool(scalars["is_witnessed"])
         self.clock.now_us, self.clock.marks_seen = scalars["now_us"], scalars["marks_seen"]
         for part in self._own_parts():
             part.from_arrow(tables[part.name])
@@ -136,9 +140,10 @@ class RiskMachine:
         return [*self.book.parts(), *self._own_parts()]
 
     def _scalars(self) -> dict[str, int]:
+        time = self.clock.time
         return {
-            "version": VERSION, "shard": self._shard, "clock_us": self.clock.us, "second": self.clock.second, "now_us": self.clock.now_us,
-            "marks_seen": self.clock.marks_seen,
+            "version": VERSION, "shard": self._shard, "clock_us": time.us, "second": self.clock.second, "ahead_us": time.ahead_us,
+            "is_witnessed": int(time.is_witnessed), "now_us": self.clock.now_us, "marks_seen": self.clock.marks_seen,
         }  # fmt: skip
 
     # -- what cannot be applied -------------------------------------------------------------------------------------------------------
@@ -174,15 +179,27 @@ class RiskMachine:
     # -- parameters -------------------------------------------------------------------------------------------------------------------
 
     def _instrument(self, row: dict[str, Any], index: int, out: Outputs) -> None:
-        parsed = parse_instrument(row)
+        """Take parameters over. A newer version that is refused halts its instrument: nobody knows in which unit its marks are."""
+        parsed, number = parse_instrument(row), row["instrument"]
+        known = self.book.parameters.get(number)
         refused = self.book.set_instrument(parsed) if isinstance(parsed, Instrument) else parsed
-        if refused:
-            out.refuse("instruments", index, *refused)
+        if not refused:
+            if known is not None and known.pool not in self.book.pools:
+                self.marks.resume(number, row["time_us"], out)
+            return
+        out.refuse("instruments", index, *refused)
+        if known is not None and row["version"] > known.version:
+            self.book.stand(number, self.book.standing(number).halted())
+            out.alarm("instrument_halted", instrument=number, version=row["version"])
 
     def _pool(self, row: dict[str, Any], index: int, out: Outputs) -> None:
         parsed = parse_pool(row)
         if isinstance(parsed, Pool):
+            is_first = parsed.pool not in self.book.pools
             self.book.set_pool(parsed)
+            for number, parameters in self.book.parameters.items() if is_first else ():
+                if parameters.pool == parsed.pool:
+                    self.marks.resume(number, row["time_us"], out)
         else:
             out.refuse("pools", index, *parsed)
 
@@ -356,53 +373,11 @@ class RiskMachine:
         for row in self.results.take_ready(account):
             self._result(row, None, out)
 
-    # -- marks ------------------------------------------------------------------------------------------------------------------------
+    # -- time -------------------------------------------------------------------------------------------------------------------------
 
-    def _marks(self, rows: Rows, start: int, stop: int, out: Outputs) -> None:
-        """Plain marks compiled, until one changes a group's state; the rest one by one."""
-        columns = MarkColumns._make([*(np.asarray(rows.columns[name]) for name in MarkColumns._fields[:-1]), rows.time_us])
-        while start < stop:
-            taken, crossed = (start, []) if len(self.probes.waiting) else self.book.apply_marks(columns, start, stop, self.clock.second)
-            if taken > start:
-                self.clock.marks_seen += taken - start
-                self.clock.move(newest := int(rows.time_us[start:taken].max()))
-                self.clock.now(newest)
-                self.clock.read(rows, start, taken)
-            for group in crossed:
-                self.episodes.judge(group, self.clock.now_us, out, instrument=int(columns.instrument[taken - 1]))
-            if taken < stop and not crossed:
-                self._mark(rows.row(taken), taken, out)
-                taken += 1
-            start = taken
-
-    def _mark(self, row: dict[str, Any], index: int, out: Outputs) -> None:
-        self.clock.marks_seen += 1
-        self._tick(row, out)
-        row["time_us"] = self.clock.now(row["time_us"])
-        instrument_row = self.book.instrument_row(row["instrument"])
-        if instrument_row == EMPTY:
-            out.refuse("marks", index, DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is not known")
-        elif not 0 < row["mark_ticks"] <= self.book.parameters[row["instrument"]].max_mark_ticks:
-            out.refuse("marks", index, DeadLetterReason.OUT_OF_BOUNDS, "mark_ticks outside 1..max_mark_ticks")
-        elif row["grade"] != Grade.FROZEN and row["sequence"] > self.book.mark_of(row["instrument"])[1]:
-            is_first = self.book.mark_of(row["instrument"])[0] == 0
-            for group in self.book.apply_mark(instrument_row, row["mark_ticks"], row["sequence"]):
-                self.episodes.judge(group, row["time_us"], out, instrument=row["instrument"])
-            self.episodes.marked(row["instrument"], row["time_us"], out)
-            if is_first:
-                for group in dict.fromkeys(int(self.book.positions.rows["group"][p]) for p in self.book.holders(instrument_row)):
-                    self._touched(group, row["time_us"], out)
-        self.placements.left(self.probes.answer_due(self.clock.us, row["time_us"], out), row["time_us"], out)
-
-    def _tick(self, row: dict[str, Any], out: Outputs) -> None:
-        """Move the clock; when a second is over, say its totals and look for what is overdue."""
-        ended = self.clock.move(row["time_us"])
-        if ended is not None:
-            emit_totals(self.book, self._shard, ended, self.clock.read_until(), out)
-            self._look_for_overdue(row, out)
-        self.clock.consumed["marks", row["partition_"]] = row["offset_"] + 1
-
-    def _look_for_overdue(self, row: dict[str, Any], out: Outputs) -> None:
+    def _second_over(self, second: int, row: dict[str, Any], out: Outputs) -> None:
+        """Say the totals of an event second that is over, and look for what is overdue."""
+        emit_totals(self.book, self._shard, second, self.clock.read_until(), out)
         self.episodes.overdue(self.clock.us, out)
         self.results.forget(self.clock.us)
         for account, offset in self.updates.overdue(self.clock.us).items():

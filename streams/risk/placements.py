@@ -5,8 +5,9 @@ from typing import Any
 from streams.domain.batch import Outputs
 from streams.domain.events import WaveStatus
 from streams.risk.asking import Asking
-from streams.risk.book import Book, PositionKey
+from streams.risk.book import Book
 from streams.risk.episodes import Episodes
+from streams.risk.keys import PositionKey
 from streams.risk.reservations import ASKED, Reservations, Rooms
 from streams.risk.results import Results
 from streams.risk.table import EMPTY

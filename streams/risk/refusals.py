@@ -4,7 +4,8 @@ from typing import Any
 
 from streams.domain.events import DeadLetterReason, FillKind, MarginMode, PositionSide
 from streams.domain.money import MAX_ACCOUNT, MAX_LOTS, MAX_VALUE
-from streams.risk.book import Book, Refused
+from streams.risk.book import Book
+from streams.risk.keys import Refused
 from streams.risk.table import EMPTY
 
 

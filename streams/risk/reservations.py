@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from streams.domain.events import FillKind
 from streams.domain.state import StateTable
-from streams.risk.book import Book, PositionKey
+from streams.risk.book import Book
+from streams.risk.keys import PositionKey
 from streams.risk.table import EMPTY
 
 ASKED: Final = 0  # holder of lots that the pool was asked to place; waves and instructions have ids above 0

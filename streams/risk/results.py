@@ -12,7 +12,8 @@ from typing import Any, Final
 from streams.domain.events import DeadLetterReason, InstructionKind, Outcome
 from streams.domain.money import MAX_ACCOUNT
 from streams.domain.state import StateTable
-from streams.risk.book import Book, Refused
+from streams.risk.book import Book
+from streams.risk.keys import Refused
 
 REMEMBERED_US: Final = 600_000_000  # event time for which a result delivered again is known as such: far beyond any producer's retries
 FrozenRow = dict[str, int | str | None]

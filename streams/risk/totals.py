@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from streams.domain.batch import Outputs
 from streams.domain.events import GroupState
-from streams.risk.book import SUSPECT, Book, Flow
+from streams.risk.book import Book
+from streams.risk.keys import SUSPECT, Flow
 
 
 def exact_sum(values: NDArray[np.int64]) -> int:

@@ -11,7 +11,8 @@ from streams.domain.batch import Outputs
 from streams.domain.events import DeadLetterReason, MarginMode, PositionSide, Role, UpdateKind
 from streams.domain.money import MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET
 from streams.domain.state import StateTable
-from streams.risk.book import OPENING, SUSPECT, Book, Refused
+from streams.risk.book import Book
+from streams.risk.keys import OPENING, SUSPECT, Refused
 from streams.risk.table import EMPTY, touch
 
 SNAPSHOT_DEADLINE_US: Final = 60_000_000  # event time after which an incomplete SNAPSHOT makes its account SUSPECT
@@ -48,6 +49,8 @@ class Updates:
         """Why an update cannot be applied, if it cannot."""
         if row["kind"] == UpdateKind.UNKNOWN:
             return DeadLetterReason.UNKNOWN_SYMBOL, "kind is UNKNOWN"
+        if any(row.get(symbol) == 0 for symbol in ("role", "position_side", "margin_mode")):
+            return DeadLetterReason.UNKNOWN_SYMBOL, "role, position_side or margin_mode is UNKNOWN"
         if not 0 < row["asset"] < 2**20:
             return DeadLetterReason.UNKNOWN_ASSET, "asset outside 1..2^20 - 1"
         if max(abs(row["amount"]), abs(row["wallet_after"] or 0)) > MAX_WALLET or abs(row["cost"] or 0) > MAX_VALUE:

@@ -8,7 +8,8 @@ from typing import Final
 
 from streams.domain.batch import Outputs
 from streams.domain.state import StateTable
-from streams.risk.book import Book, PositionKey
+from streams.risk.book import Book
+from streams.risk.keys import PositionKey
 
 _DOUBLINGS_MAX: Final = 10  # a pause grows at most a thousandfold
 WaitKey = tuple[int, int, int]  # instrument, account, side: a mark asks by instrument

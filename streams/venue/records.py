@@ -61,6 +61,10 @@ class Recorder:
             "max_mark_ticks": i.max_mark_ticks,
             "max_lots": i.max_lots,
             "tiers": [{"floor": t.floor, "rate_ppm": t.rate_ppm, "maintenance_amount": t.maintenance_amount} for t in i.tiers],
+            "max_mark_age_us": i.max_mark_age_us,
+            "max_ahead_us": i.max_ahead_us,
+            "stale_allows": i.stale_allows,
+            "outlier_allows": i.outlier_allows,
         }
         self._records.append(("instruments", 0, row))
 

@@ -40,7 +40,7 @@ def populated(accounts: int) -> Book:
     for number in range(1, INSTRUMENTS + 1):
         instrument: Instrument = linear(number)
         assert book.set_instrument(instrument) is None
-        book.apply_mark(book.instrument_row(number), MARK, 1)
+        book.apply_mark(book.instrument_row(number), MARK)
     rng = np.random.default_rng(1)
     lots = rng.integers(1, 1_000, 2 * accounts) * rng.choice(np.array([-1, 1]), 2 * accounts)
     _populate(book.tables(2 * accounts), accounts, lots, lots * MARK, np.full(accounts, 10**11, np.int64))
@@ -50,11 +50,11 @@ def populated(accounts: int) -> Book:
 def measure(accounts: int, repeats: int = 30) -> dict[str, float]:
     """Median milliseconds of a mark that crosses nobody, and of evaluating everybody."""
     book = populated(accounts)
-    book.apply_mark(0, MARK, 2)
+    book.apply_mark(0, MARK)
     marks, full = [], []
     for n in range(repeats):
         began = time.perf_counter()
-        crossed = book.apply_mark(n % INSTRUMENTS, MARK + 1 + n, 3 + n)
+        crossed = book.apply_mark(n % INSTRUMENTS, MARK + 1 + n)
         marks.append(time.perf_counter() - began)
         assert not crossed
     for _ in range(5):

@@ -39,7 +39,7 @@ def book_of(drawn: list[tuple[list[tuple[int, int]], int, int, int]], wanted: li
     book.set_pool(Pool(1, 1, ASSET, 31, RankPolicy.BITMEX, PriceRule.MARK, 1, None, -1, 1, ratio_ppm, 1))
     for number, (steps, rate, unit, mark) in enumerate(drawn, 1):
         assert book.set_instrument(instrument(number, rate, steps, unit)) is None
-        book.apply_mark(number - 1, mark, 1)
+        book.apply_mark(number - 1, mark)
     account = book.ensure_account(1, 0)
     for which, side, lots in wanted:
         number = 1 + which % len(drawn)

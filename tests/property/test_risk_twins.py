@@ -49,7 +49,7 @@ def test_a_mark_lists_exactly_the_groups_a_full_look_would_list(wanted: list[tup
     desk = Desk()
     desk.feed(*records_of(desk, wanted))
     book = desk.machine.book
-    listed = book.apply_mark(book.instrument_row(instrument), ticks, 10**6)
+    listed = book.apply_mark(book.instrument_row(instrument), ticks)
     assert [book.group_key(group) for group in listed] == slow_crossed(book, instrument)
 
 
@@ -62,7 +62,7 @@ def test_no_crossing_hides_inside_a_band_however_the_marks_wander(wanted: list[t
     book = desk.machine.book
     for instrument, ticks in moves:
         mark = max(1, book.mark_of(instrument)[0] + ticks)
-        listed = book.apply_mark(book.instrument_row(instrument), mark, 10**6)
+        listed = book.apply_mark(book.instrument_row(instrument), mark)
         assert [book.group_key(group) for group in listed] == slow_crossed(book, instrument)
         for group in listed:
             book.set_state(group, state=state_of(book, group))

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from streams.bus.contract import Chunk, NewRecord, TopicPartition
-from streams.domain.events import CorrectionKind, FillKind, Grade, InstructionKind, Outcome, UpdateKind
+from streams.domain.events import CorrectionKind, FillKind, Grade, InstructionKind, Outcome, Role, UpdateKind
 from streams.domain.money import MAX_LOTS, MAX_WALLET
 from streams.engine.task import Step, Task, TaskSpec
 from streams.errors import CheckFailed
-from streams.risk.book import SUSPECT
+from streams.risk.keys import SUSPECT
 from streams.wire.codec import codec
 from streams.wire.records import ACCOUNT, encode_key
 from tests.support.risk_rows import Desk, Record, instrument, pool
@@ -162,7 +162,7 @@ def half_a_snapshot(shard: Shard) -> list[NewRecord]:
     """Part 0 of 2, and a mark more than a minute later."""
     shard.take(shard.update(1, UpdateKind.SNAPSHOT, 7, part=0, parts=2))
     shard.take(shard.mark(100, event_time_us=50_000_000))
-    return shard.records(shard.mark(100, event_time_us=120_000_000))
+    return shard.records(shard.mark(100, event_time_us=105_000_000))
 
 
 def same_again(make: Callable[[Shard], Record]) -> Bad:
@@ -206,6 +206,9 @@ INPUTS: dict[str, Bad] = {
     "mark beyond the bounds": rows(mark(10**6 + 1)),
     "mark of nothing": rows(mark(0)),
     "frozen mark": rows(mark(50, grade=Grade.FROZEN)),
+    "mark of an unknown grade": rows(mark(50, grade=Grade.UNKNOWN)),
+    "mark from the future": rows(mark(50, event_time_us=2**52)),
+    "setting without meaning": rows(update(UpdateKind.SETTINGS, 0, role=Role.UNKNOWN)),
     "fill delivered twice": same_again(fill()),
     "fill out of order": rows(at_sequence(-1)),
     "update delivered twice": same_again(update()),
@@ -213,7 +216,9 @@ INPUTS: dict[str, Bad] = {
     "trade id seen before": rows(fill(trade_id=1)),
     "trade id below the last": rows(fill(trade_id=0)),
     "gap in the sequence": rows(at_sequence(5)),
-    "mark sequence that does not rise": rows(mark(50, sequence=1)),
+    "mark delivered twice": same_again(mark(101)),
+    "mark sequence that does not rise": rows(mark(50, sequence=0)),
+    "mark of a new epoch": rows(mark(101, sequence=0, epoch=1)),
     "late fill": rows(fill(event_time_us=1)),
     "mark whose time goes back": rows(mark(101, event_time_us=1)),
     "event time no clock can show": rows(fill(event_time_us=2**53)),
@@ -221,6 +226,7 @@ INPUTS: dict[str, Bad] = {
     "parameters seen before": rows(lambda _: instrument(max_lots=1)),
     "parameters that may never change": rows(lambda _: instrument(version=2, unit=3)),
     "parameters that contradict each other": rows(lambda _: pool(version=2, adl_start_value=5, adl_stop_value=4)),
+    "parameters without a bound": rows(lambda _: pool(version=2, instruction_valid_us=86_400_000_001)),
     "wallet that differs": rows(update(amount=5, wallet_after=1_007)),
     "result that contradicts the fills": rows(result),
     "snapshot that stays incomplete": half_a_snapshot,

@@ -72,7 +72,7 @@ def position(account: int, lots: int, quote: int, *, ticks: int, number: int = 1
     """A position to be placed, of a group whose only one it is at a mark of `ticks`; `quote` is signed as its value."""
     fields = {
         "instrument": number, "position_side": ONE_WAY, "lots": lots, "bankruptcy_quote": quote, "mark_ticks": ticks, "mark_sequence": 1,
-        "equity": lots * ticks - quote,
+        "equity": lots * ticks - quote, "maintenance": abs(lots * ticks - quote) + 1,
     }  # fmt: skip
     return insolvency(InsolvencyKind.POSITION, account, **(fields | more))
 

@@ -81,7 +81,8 @@ def nobody_vanishes(race: Race, judge: Judge) -> Iterator[str]:
             seen = any(since <= time_us <= until + STEP_US for since, until in attention[group[0]])
             unseen[group] = 0 if seen else unseen.get(group, 0) + is_mark
             if unseen[group] == UNSEEN_MARKS:
-                yield f"group {group} has been below maintenance for {UNSEEN_MARKS} marks at {time_us} and nobody is at it: {judge.worth(group, time_us)}"
+                worth = judge.worth(group, time_us)
+                yield f"group {group} has been below maintenance for {UNSEEN_MARKS} marks at {time_us} and nobody is at it: {worth}"
 
 
 def nobody_solvent_is_ruined(race: Race, judge: Judge) -> Iterator[str]:

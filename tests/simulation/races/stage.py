@@ -36,6 +36,7 @@ START_US = 1_000_000
 STEP_US = 10_000
 BASE_TICKS = {1: 1_000, 2: 400}
 RATE_PPM = 50_000
+JUMPS = (55, 70, 85, 92, 97, 100, 100, 103, 108, 118, 135)  # hundredths of the base price
 CALM_MARKS = 12  # marks that stand still at the end, so that everything can be finished
 REFUSABLE = (InstructionKind.LIQUIDATE, InstructionKind.TAKEOVER, InstructionKind.ADL, InstructionKind.UNWIND, InstructionKind.COVER)
 
@@ -126,8 +127,9 @@ def scenario_of(seed: int, steps: int, accounts: int) -> Scenario:
         Instrument(n, f"I{n}", 1, InstrumentKind.LINEAR, 1, 1, 10, 10**6, 10**6, (Tier(0, RATE_PPM, 0),)) for n in numbers
     )  # fmt: skip
     pool = Pool(
-        1, 1, 1, FUND, random.choice((RankPolicy.BITMEX, RankPolicy.BINANCE)), random.choice((PriceRule.BANKRUPTCY, PriceRule.BANKRUPTCY, PriceRule.MARK)),
-        1, None, adl_start_value=0, adl_stop_value=random.choice((10_000, 10**6)), warning_ratio_ppm=random.choice((0, 1_500_000)),
+        1, 1, 1, FUND, random.choice((RankPolicy.BITMEX, RankPolicy.BINANCE)),
+        random.choice((PriceRule.BANKRUPTCY, PriceRule.BANKRUPTCY, PriceRule.MARK)), 1, None,
+        adl_start_value=0, adl_stop_value=random.choice((10_000, 10**6)), warning_ratio_ppm=random.choice((0, 1_500_000)),
         instruction_valid_us=random.choice((50 * STEP_US, 10**9)), adl_when=random.choice((AdlWhen.INSOLVENT, AdlWhen.INSOLVENT, AdlWhen.UNPLACED)),
         room_floor=random.choice((RoomFloor.ZERO, RoomFloor.MAINTENANCE)), wave_deadline_us=10**9, wave_late=LatePolicy.GIVE_UP,
         retry_pause_us=random.choice((0, STEP_US)), retry_alarm_count=5,
@@ -171,7 +173,7 @@ def _play(random: Random, numbers: tuple[int, ...], steps: int, accounts: int, b
         if draw < 0.6 or len(book.marks) < len(numbers):
             missing = [n for n in numbers if n not in book.marks]
             number = missing[0] if missing else number
-            ticks = BASE_TICKS[number] if missing else max(1, BASE_TICKS[number] * random.choice((55, 70, 85, 92, 97, 100, 100, 103, 108, 118, 135)) // 100)
+            ticks = BASE_TICKS[number] if missing else max(1, BASE_TICKS[number] * random.choice(JUMPS) // 100)
             events = [Mark(number, ticks, ticks)]
         elif draw < 0.8:
             events = _own_order(random, book, account, number)
@@ -264,7 +266,8 @@ def _uneven(random: Random, poll: Any) -> Any:
     async def uneven(self: MemoryReader, *, max_records: int, timeout_ms: int, partitions: Any = None) -> list[Chunk]:
         there = list(self._cursors) if partitions is None else list(partitions)
         chosen = [partition for partition in there if random.random() < 0.6] or there
-        found: list[Chunk] = await poll(self, max_records=min(max_records, random.choice((1, 2, 7, 10_000))), timeout_ms=timeout_ms, partitions=chosen)
+        count = min(max_records, random.choice((1, 2, 7, 10_000)))
+        found: list[Chunk] = await poll(self, max_records=count, timeout_ms=timeout_ms, partitions=chosen)
         return found
 
     return uneven

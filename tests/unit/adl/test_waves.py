@@ -282,7 +282,7 @@ def test_who_lacks_room_gives_less_and_the_record_says_so() -> None:
 def test_two_in_resolution_meet_at_once_where_their_prices_overlap() -> None:
     # At 50,000 Carl, short 1, has -1: he can pay 49,999. Dave, long 1, must have 45,001: the mark is clamped to 49,999.
     desk = desk_with(50_000)
-    carl, dave = position(11, -1, -49_999, ticks=50_000), position(12, 1, 45_001, ticks=50_000)
+    carl, dave = position(11, -1, -49_999, ticks=50_000), position(12, 1, 45_001, ticks=50_000, maintenance=5_000)
     desk.at(carl, dave)
     fields = ("account", "lots", "quote", "counter_account", "attempt", "mark_ticks")
     assert desk.sent(ADL, *fields) == [(11, 1, 49_999, 12, 1, 50_000)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.domain.events import DeadLetterReason, InstrumentKind, PriceRule, RankPolicy
+from streams.domain.events import AdlWhen, DeadLetterReason, InstrumentKind, LatePolicy, PriceRule, RankPolicy, RoomFloor
 from streams.domain.instruments import Instrument, Pool, Tier, maintenance_amounts, parse_instrument, parse_pool
 from streams.domain.money import MAX_LOTS, MAX_VALUE, PPM
 
@@ -19,6 +19,8 @@ INSTRUMENT: dict[str, Any] = {
 POOL: dict[str, Any] = {
     "pool": 1, "version": 1, "asset": 1, "fund_account": 31, "policy_id": RankPolicy.BITMEX, "price_rule": PriceRule.BANKRUPTCY,
     "score_wallet_floor": 1, "net_notional_cap": None, "adl_start_value": 0, "adl_stop_value": 5, "warning_ratio_ppm": 0, "instruction_valid_us": 1,
+    "adl_when": AdlWhen.UNPLACED, "room_floor": RoomFloor.MAINTENANCE, "price_cap_ppm": 7, "wave_deadline_us": 2, "wave_late": LatePolicy.LEAVE_OUT,
+    "unwind_limit_ppm": 3, "unwind_lots_max": 4, "fund_floor_value": -5, "retry_pause_us": 6, "retry_alarm_count": 8,
 }  # fmt: skip
 
 
@@ -98,7 +100,7 @@ def test_a_good_instrument_is_taken_as_it_is() -> None:
     [
         ({"kind": InstrumentKind.INVERSE}, DeadLetterReason.BAD_VALUE),
         ({"kind": InstrumentKind.QUANTO}, DeadLetterReason.BAD_VALUE),
-        ({"kind": InstrumentKind.UNKNOWN}, DeadLetterReason.BAD_VALUE),
+        ({"kind": InstrumentKind.UNKNOWN}, DeadLetterReason.UNKNOWN_SYMBOL),
         ({"instrument": 0}, DeadLetterReason.OUT_OF_BOUNDS),
         ({"instrument": 2**20}, DeadLetterReason.OUT_OF_BOUNDS),
         ({"value_per_tick_lot": 0}, DeadLetterReason.OUT_OF_BOUNDS),
@@ -127,6 +129,8 @@ def test_a_good_pool_is_taken_as_it_is() -> None:
     assert parse_pool(POOL) == Pool(
         pool=1, version=1, asset=1, fund_account=31, policy_id=RankPolicy.BITMEX, price_rule=PriceRule.BANKRUPTCY, score_wallet_floor=1,
         net_notional_cap=None, adl_start_value=0, adl_stop_value=5, warning_ratio_ppm=0, instruction_valid_us=1,
+        adl_when=AdlWhen.UNPLACED, room_floor=RoomFloor.MAINTENANCE, price_cap_ppm=7, wave_deadline_us=2, wave_late=LatePolicy.LEAVE_OUT,
+        unwind_limit_ppm=3, unwind_lots_max=4, fund_floor_value=-5, retry_pause_us=6, retry_alarm_count=8,
     )  # fmt: skip
 
 
@@ -138,6 +142,13 @@ def test_a_good_pool_is_taken_as_it_is() -> None:
         ({"adl_start_value": 5}, DeadLetterReason.BAD_VALUE),
         ({"score_wallet_floor": 0}, DeadLetterReason.OUT_OF_BOUNDS),
         ({"instruction_valid_us": 0}, DeadLetterReason.OUT_OF_BOUNDS),
+        ({"adl_when": AdlWhen.UNKNOWN}, DeadLetterReason.BAD_VALUE),
+        ({"room_floor": RoomFloor.UNKNOWN}, DeadLetterReason.BAD_VALUE),
+        ({"wave_late": LatePolicy.UNKNOWN}, DeadLetterReason.BAD_VALUE),
+        ({"wave_deadline_us": 0}, DeadLetterReason.OUT_OF_BOUNDS),
+        ({"unwind_limit_ppm": 1_000_001}, DeadLetterReason.OUT_OF_BOUNDS),
+        ({"retry_alarm_count": 0}, DeadLetterReason.OUT_OF_BOUNDS),
+        ({"price_cap_ppm": -1}, DeadLetterReason.OUT_OF_BOUNDS),
         ({"warning_ratio_ppm": -1}, DeadLetterReason.OUT_OF_BOUNDS),
     ],
 )

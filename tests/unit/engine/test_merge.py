@@ -112,3 +112,32 @@ def test_many_interleaved_rows_come_out_like_a_plain_sort() -> None:
             expected.append((newest, ACCOUNTS_READS.index(part.topic), part.partition, offset, part.topic))
     assert taken(batch) == [(topic, partition, offset) for _, _, partition, offset, topic in sorted(expected)]
     assert [row["lots"] for _, _, row in batch if "lots" in row] == [offset - 40 for stream, _, offset in taken(batch) if stream == "fills"]
+
+
+SECOND = 1_000_000
+NOW, YEAR_2100 = 1_764_000_000 * SECOND, 4_102_444_800 * SECOND
+
+
+def test_a_mark_or_a_fill_of_the_far_future_makes_nothing_after_it_late() -> None:
+    running: dict[TopicPartition, int] = {}
+    order(chunk("marks", 0, mark(NOW), mark(NOW + 1)), running=running)
+    order(chunk("marks", 0, mark(YEAR_2100), start=2), chunk("fills", 0, fill(YEAR_2100, 1, 1)), running=running)
+    assert running[TopicPartition("marks", 0)] == NOW + 1
+    assert running[TopicPartition("fills", 0)] == NOW + 1 + 60 * SECOND  # no further ahead of the marks than that
+    batch, _ = merge({"marks": [chunk("marks", 0, mark(NOW + SECOND), start=3)]}, ACCOUNTS_READS, running, ties=False)
+    assert batch.rows["marks"].time_us.tolist() == [NOW + SECOND]
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_the_times_of_marks_do_not_depend_on_where_they_are_cut(cut: int) -> None:
+    marks = [
+        mark(t) for t in (YEAR_2100, NOW, NOW + 5, YEAR_2100, NOW + 9, NOW + 3_600 * SECOND, NOW + 3_601 * SECOND, NOW + 7_300 * SECOND, NOW + 4)
+    ]
+    running: dict[TopicPartition, int] = {}
+    times: list[int] = []
+    for part in (chunk("marks", 0, *marks[:cut]), chunk("marks", 0, *marks[cut:], start=cut)):
+        batch, _ = merge({"marks": [part]}, ACCOUNTS_READS, running, ties=False)
+        times += batch.rows["marks"].time_us.tolist()
+    hour = NOW + 3_601 * SECOND
+    assert times[1:] == [NOW, NOW + 5, NOW + 5, NOW + 9, NOW + 9, hour, hour, hour]
+    assert running[TopicPartition("marks", 0)] == hour

@@ -352,7 +352,7 @@ def test_a_result_delivered_twice_changes_nothing_the_second_time() -> None:
     assert not out.rows
     assert not out.refusals
     desk.time_us += 601_000_000
-    desk.feed(desk.mark(94))
-    desk.time_us += 1_000_000
-    desk.feed(desk.mark(94))
+    for _ in range(3):  # ten minutes ahead of all others: the first is not believed before the next
+        desk.feed(desk.mark(94))
+        desk.time_us += 1_000_000
     assert len(desk.machine.results.over) == 0  # forgotten once nobody can deliver it again

@@ -14,7 +14,7 @@ from tests.support.avro import zigzag
 
 MARK: dict[str, Any] = {"event_time_us": 1, "instrument": 2, "mark_ticks": 88, "index_ticks": -1, "sequence": 64, "grade": 1}
 # zigzag: 1 -> 2, 2 -> 4, 88 -> 176 = 48 + 128 and 1, -1 -> 1, 64 -> 128 = 0 + 128 and 1, GOOD = 1 -> 2
-MARK_BODY = bytes.fromhex("02 04 b001 01 8001 02")
+MARK_BODY = bytes.fromhex("02 04 b001 01 8001 02 00")  # ends with an epoch that is not said
 MARK_HEAD = header(schema("mark"))
 FILL: dict[str, Any] = {
     "event_time_us": 1,
@@ -40,7 +40,7 @@ SIZES = [1, BATCH_FROM + 5]  # the row path and the batch path
 
 def mark_body(**changed: bytes) -> bytes:
     """MARK's bytes with some fields spelt otherwise."""
-    return b"".join(changed.get(name, zigzag(value)) for name, value in MARK.items())
+    return b"".join(changed.get(name, zigzag(value)) for name, value in MARK.items()) + b"\x00"
 
 
 @pytest.mark.parametrize("count", SIZES)
@@ -91,9 +91,9 @@ def test_text_is_a_list_and_nested_records_are_dicts_with_codes() -> None:
     ("body", "reason", "detail"),
     [
         (b"", DeadLetterReason.UNDECODABLE, "event_time_us is cut off"),
-        (MARK_BODY[:-1], DeadLetterReason.UNDECODABLE, "grade is cut off"),
+        (MARK_BODY[:-1], DeadLetterReason.UNDECODABLE, "epoch is cut off"),
         (MARK_BODY + b"\x00", DeadLetterReason.UNDECODABLE, "1 bytes follow the last field"),
-        (MARK_BODY + MARK_BODY, DeadLetterReason.UNDECODABLE, "8 bytes follow the last field"),
+        (MARK_BODY + MARK_BODY, DeadLetterReason.UNDECODABLE, "9 bytes follow the last field"),
         (mark_body(grade=zigzag(5)), DeadLetterReason.UNDECODABLE, "grade holds 5, outside 0 to 4"),
         (mark_body(grade=zigzag(-1)), DeadLetterReason.UNDECODABLE, "grade holds -1, outside 0 to 4"),
         (mark_body(instrument=zigzag(2**31)), DeadLetterReason.UNDECODABLE, "instrument holds 2147483648, outside -2147483648 to 2147483647"),
@@ -175,8 +175,9 @@ TIER = {"floor": 1, "rate_ppm": 2, "maintenance_amount": 3}
     ],
 )
 def test_arrays_in_any_blocks_are_read(blocks: str) -> None:
-    value = header(schema("instrument")) + bytes(10) + bytes.fromhex(blocks)
-    assert codec("instruments").decode_row(value) == {**INSTRUMENT, "tiers": [TIER, TIER]}
+    value = header(schema("instrument")) + bytes(10) + bytes.fromhex(blocks) + bytes(4)
+    unsaid = dict.fromkeys(("max_mark_age_us", "max_ahead_us", "stale_allows", "outlier_allows"))
+    assert codec("instruments").decode_row(value) == {**INSTRUMENT, "tiers": [TIER, TIER], **unsaid}
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_arrays_in_any_blocks_are_read(blocks: str) -> None:
         (zigzag(2**60), "tiers announces 1152921504606846976 items in 0 bytes"),
         (zigzag(-(2**63)) + b"\x00\x00", "tiers announces 9223372036854775808 items in 1 bytes"),
         (b"\x02\x02\x04", "maintenance_amount is cut off"),
-        (b"\x02\x02\x04" + zigzag(NULL) + b"\x00", f"maintenance_amount is {NULL}, which stands for an absent value"),
+        (b"\x02\x02\x04" + zigzag(NULL) + bytes(5), f"maintenance_amount is {NULL}, which stands for an absent value"),
     ],
 )
 def test_a_bad_array_is_refused(blocks: bytes, detail: str) -> None:

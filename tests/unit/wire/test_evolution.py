@@ -154,7 +154,7 @@ def mark_with(**more: Any) -> str:
 def test_an_announced_version_is_read_before_this_code_writes_it(announced: Path) -> None:
     (announced / "mark.v2.avsc").write_text(mark_with())
     (later,) = other_versions("mark")
-    row = {"event_time_us": 1, "instrument": 1, "mark_ticks": 2, "index_ticks": 3, "sequence": 4, "grade": 1}
+    row = {"event_time_us": 1, "instrument": 1, "mark_ticks": 2, "index_ticks": 3, "sequence": 4, "grade": 1, "epoch": None}
     (value,) = Codec("marks", later).encode([{**row, "venue": 9}])
     assert Codec("marks", schemas.schema("mark"), other_versions("mark")).decode_row(value) == row
 

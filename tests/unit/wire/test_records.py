@@ -7,7 +7,16 @@ from streams.topics import STREAMS
 from streams.wire.codec import codec
 from streams.wire.records import account_of_key, encode_key, new_record, new_records
 
-MARK = {"event_time_us": 1_760_000_000_123_456, "instrument": 7, "mark_ticks": 88, "index_ticks": 88, "sequence": 1, "grade": 1}
+MARK: dict[str, int | None] = {
+    "event_time_us": 1_760_000_000_123_456,
+    "instrument": 7,
+    "mark_ticks": 88,
+    "index_ticks": 88,
+    "sequence": 1,
+    "grade": 1,
+    "epoch": None,
+}
+
 FULL = {
     "account": 258,
     "instrument": 7,

@@ -18,7 +18,8 @@ from tests.support.avro import NAMES, Json, crc_64_avro, enums, resolved, text
 MARK_CANONICAL = (
     '{"name":"backstop.Mark","type":"record","fields":[{"name":"event_time_us","type":"long"},{"name":"instrument","type":"int"},'
     '{"name":"mark_ticks","type":"long"},{"name":"index_ticks","type":"long"},{"name":"sequence","type":"long"},'
-    '{"name":"grade","type":{"name":"backstop.Grade","type":"enum","symbols":["UNKNOWN","GOOD","STALE","OUTLIER","FROZEN"]}}]}'
+    '{"name":"grade","type":{"name":"backstop.Grade","type":"enum","symbols":["UNKNOWN","GOOD","STALE","OUTLIER","FROZEN"]}},'
+    '{"name":"epoch","type":["null","long"]}]}'
 )
 
 
