@@ -198,9 +198,12 @@ def _named(position: Unplaced) -> dict[str, int | None]:
 
 
 def _deleveraged(wave: Wave, position: Unplaced, match: Match) -> Deleveraged:
-    """The execution as the socialising of losses sees it."""
+    """The execution as the socialising of losses sees it: its payer is the group that has the money now, after the fill.
+
+    An isolated position that gave all its lots has returned its bucket to the cross wallet.
+    """
     candidate = match.candidate
-    is_isolated = candidate.margin_mode == MarginMode.ISOLATED
+    is_isolated = candidate.margin_mode == MarginMode.ISOLATED and match.executed_lots < abs(candidate.lots)
     side = (wave.market.instrument, candidate.position_side) if is_isolated else (0, 0)
     return Deleveraged(
         episode=position.episode, payer=Group(wave.asset, candidate.account, *side), partition=candidate.partition,

@@ -35,6 +35,7 @@ def instruction_row(
     position_side: int | None = None,
     lots: int | None = None,
     quote: int | None = None,
+    quote_limit: int | None = None,
     counter_account: int | None = None,
     counter_instrument: int | None = None,
     counter_position_side: int | None = None,
@@ -50,7 +51,7 @@ def instruction_row(
             counter_account=counter_account, rung=kind, attempt=attempt,
         ),
         "kind": kind, "account": account, "partition": partition, "pool": pool.pool, "cause_kind": cause_kind, "cause_id": cause_id,
-        "rung": int(kind), "attempt": attempt, "instrument": instrument, "position_side": position_side, "lots": lots, "quote_limit": None,
+        "rung": int(kind), "attempt": attempt, "instrument": instrument, "position_side": position_side, "lots": lots, "quote_limit": quote_limit,
         "quote": quote, "counter_account": counter_account, "counter_instrument": counter_instrument,
         "counter_position_side": counter_position_side, "counter_partition": counter_partition, "amount": amount,
         "mark_ticks": None if mark is None else mark.ticks, "mark_sequence": None if mark is None else mark.sequence,
@@ -158,6 +159,10 @@ class OpenInstructions:
     def is_open_in(self, episode: Episode) -> bool:
         """Whether an instruction of the episode awaits results."""
         return episode in self._of_episode
+
+    def amount_in(self, episode: Episode) -> int:
+        """What the open payments of the episode are to move; settlement units."""
+        return sum(self.table[key].amount for key in self._of_episode.get(episode, ()))
 
     def close(self, episode: Episode) -> None:
         """The episode is over: what is still open then has no consequences."""

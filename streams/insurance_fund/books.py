@@ -9,6 +9,7 @@ import pyarrow as pa
 from streams.domain.batch import Outputs
 from streams.domain.events import FlowCause
 from streams.domain.market import Market
+from streams.domain.money import div_ceil
 from streams.domain.state import Digested, StateTable
 from streams.insurance_fund import ledger
 
@@ -127,10 +128,22 @@ class Books:
         self._count_reserve(reserve, 1)
 
     def end_reserve(self, instruction_id: int | None) -> None:
-        """The instruction's flow has come, or a result says that none will."""
+        """A payment has been made, or the instruction has its result: nothing of it is reserved any more."""
         reserve = None if instruction_id is None else self.reserves.pop(instruction_id)
         if reserve is not None:
             self._count_reserve(reserve, -1)
+
+    def use_reserve(self, instruction_id: int | None, lots: int) -> None:
+        """A flow of so many signed lots: the reserve shrinks lot by lot, what is left of it rounded up."""
+        reserve = None if instruction_id is None else self.reserves.get(instruction_id)
+        if instruction_id is None or reserve is None:
+            return
+        left = reserve.lots - lots
+        if not reserve.lots or left * reserve.lots <= 0:
+            self.end_reserve(instruction_id)
+            return
+        self._count_reserve(reserve, -1)
+        self.reserve(instruction_id, replace(reserve, lots=left, amount=div_ceil(reserve.amount * abs(left), abs(reserve.lots))))
 
     def _count_reserve(self, reserve: Reserve, sign: int) -> None:
         self.touched[reserve.pool] = None
@@ -147,7 +160,7 @@ class Books:
         pool, instrument, cash = flow["pool"], flow["instrument"], flow["cash"]
         if instrument is not None:
             self._hold(pool, instrument, Holding(flow["lots_after"], flow["cost_after"]))
-        self.end_reserve(flow["instruction_id"])
+        self.use_reserve(flow["instruction_id"], flow["lots"])
         fund = self.fund(pool)
         total, wallet = fund.ledger + cash, flow["wallet_after"]
         gap, entries = wallet - total, fund.entries + (cash != 0)

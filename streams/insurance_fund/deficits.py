@@ -19,15 +19,24 @@ from streams.domain.resolution import Deleveraged, Episode, Group
 from streams.domain.state import Digested, StateTable
 from streams.insurance_fund.books import Books, Reserve
 
+_DOUBLINGS_MAX = 10  # a pause grows at most a thousandfold
+
 
 @dataclass(frozen=True, slots=True)
 class Deficit:
-    """What a group owes and nobody has been told to pay; settlement units. `waits`: nothing is sent before the next mark."""
+    """What a group owes by the newest revision told, less what was paid since `told_us`; settlement units.
+
+    `waits`: nothing is sent before the next mark, nor before `not_before_us`. `refusals`: of payments, in a row.
+    """
 
     pool: int
     partition: int
-    owed: int = 0
+    told: int = 0
+    revision: int = 0
+    told_us: int = 0
     waits: bool = False
+    refusals: int = 0
+    not_before_us: int = 0
     covers: int = 0  # attempts sent
     socialised: int = 0
 
@@ -96,12 +105,18 @@ class Deficits:
         for payer in self.payers:
             self._payers_of.setdefault(payer.episode, {})[payer.group] = None
 
-    def owe(self, episode: Episode, *, pool: int, partition: int, amount: int) -> None:
-        """The group owes this much more."""
+    def owe(self, episode: Episode, *, pool: int, partition: int, amount: int, revision: int, told_us: int) -> None:
+        """The group owes this much now, all in all; an older revision says nothing."""
         deficit = self.table.get(episode) or Deficit(pool, partition)
-        self.table[episode] = replace(deficit, owed=deficit.owed + amount)
+        if revision <= deficit.revision:
+            return
+        self.table[episode] = replace(deficit, told=amount, revision=revision, told_us=told_us)
         if not deficit.waits:
             self._ready[episode] = None
+
+    def owed(self, episode: Episode) -> int:
+        """What nobody has been told to pay yet."""
+        return max(0, self.table[episode].told - self.instructions.amount_in(episode))
 
     def deleveraged(self, execution: Deleveraged) -> None:
         """Somebody was deleveraged for the episode: a payer of what may remain."""
@@ -116,11 +131,14 @@ class Deficits:
     def instruction_ended(self, episode: Episode) -> None:
         """An instruction of the episode, of whichever room, has all its results."""
         deficit = self.table.get(episode)
-        if deficit is not None and deficit.owed and not deficit.waits:
+        if deficit is not None and not deficit.waits:
             self._ready[episode] = None
 
-    def ended(self, instruction_id: int, opened: OpenInstruction, episode: Episode) -> None:
-        """A COVER or SOCIALISE has its results; what was not moved is owed again and waits for the next mark."""
+    def ended(self, instruction_id: int, opened: OpenInstruction, episode: Episode, *, result_us: int, out: Outputs) -> None:
+        """A COVER or SOCIALISE has its results; what was not moved is owed still, and waits for the next mark.
+
+        What was moved is off what the group owes, unless its shard has told the rest already.
+        """
         missing = max(0, opened.amount - opened.executed_amount)
         charge = self.charges.pop(instruction_id)
         room = None if charge is None else self.rooms.get(charge.group)
@@ -128,17 +146,29 @@ class Deficits:
             self.rooms[charge.group] = replace(room, amount=room.amount + missing)
             self._ready.update(self._stuck.pop(opened.pool, {}))
         deficit = self.table.get(episode)
-        if missing and deficit is not None:
-            self.table[episode] = replace(deficit, owed=deficit.owed + missing, waits=True)
-            self._ready.pop(episode, None)
-            self._waiting[episode] = None
+        if deficit is None:
+            return
+        if deficit.told_us < result_us:
+            deficit = replace(deficit, told=max(0, deficit.told - opened.executed_amount))
+        if missing:
+            deficit = self._refused(episode, deficit, result_us, out)
+        self.table[episode] = deficit
 
-    def release(self) -> None:
+    def _refused(self, episode: Episode, deficit: Deficit, result_us: int, out: Outputs) -> Deficit:
+        pool, refusals = self.books.market.pools[deficit.pool], deficit.refusals + 1
+        if refusals % pool.retry_alarm_count == 0:
+            out.alarm("payments_refused", pool=deficit.pool, account=episode.group.account, refusals=refusals)
+        self._ready.pop(episode, None)
+        self._waiting[episode] = None
+        pause_us = pool.retry_pause_us << min(refusals - 1, _DOUBLINGS_MAX)
+        return replace(deficit, waits=True, refusals=refusals, not_before_us=result_us + pause_us)
+
+    def release(self, clock_us: int) -> None:
         """A mark has come."""
-        for episode in self._waiting:
+        for episode in [each for each in self._waiting if self.table[each].not_before_us <= clock_us]:
             self.table[episode] = replace(self.table[episode], waits=False)
-        self._ready.update(self._waiting)
-        self._waiting.clear()
+            del self._waiting[episode]
+            self._ready[episode] = None
 
     def close(self, episode: Episode) -> None:
         """The episode is over: it owes nothing, and nobody pays for it any more."""
@@ -159,34 +189,34 @@ class Deficits:
             self._ready.update(self._stuck.pop(pool))
         ready, self._ready = sorted(self._ready), {}
         for episode in ready:
-            deficit = self.table[episode]
-            if not deficit.owed or deficit.waits or self.instructions.is_open_in(episode) or self.is_open_elsewhere(episode):
+            deficit = self.table.get(episode)
+            if deficit is None or deficit.waits or self.instructions.is_open_in(episode) or self.is_open_elsewhere(episode):
                 continue  # the last result of the episode, or the mark, brings it back
-            deficit = self._cover(episode, deficit, now_us, out)
-            deficit = self._socialise(episode, deficit, now_us, out)
-            if deficit.owed and not self.instructions.is_open_in(episode):
+            self._cover(episode, now_us, out)
+            self._socialise(episode, now_us, out)
+            if self.owed(episode) and not self.instructions.is_open_in(episode):
                 self._stuck.setdefault(deficit.pool, {})[episode] = None
 
-    def _cover(self, episode: Episode, deficit: Deficit, now_us: int, out: Outputs) -> Deficit:
-        amount = min(deficit.owed, max(0, self.books.value(deficit.pool)))
+    def _cover(self, episode: Episode, now_us: int, out: Outputs) -> None:
+        deficit = self.table[episode]
+        amount = min(self.owed(episode), max(0, self.books.value(deficit.pool)))
         if not amount:
-            return deficit
-        deficit = replace(deficit, owed=deficit.owed - amount, covers=deficit.covers + 1)
-        self.table[episode] = deficit
+            return
+        deficit = self.table[episode] = replace(deficit, covers=deficit.covers + 1)
         pool = self.books.market.pools[deficit.pool]
         fund = Group(episode.group.asset, pool.fund_account, 0, 0)
         sent = _Payment(InstructionKind.COVER, deficit.covers, amount, fund, self.books.fund(deficit.pool).partition)
         instruction_id = self._send(episode, deficit, pool, sent, now_us=now_us, out=out)
         self.books.reserve(instruction_id, Reserve(deficit.pool, amount, None, 0))
-        return deficit
 
-    def _socialise(self, episode: Episode, deficit: Deficit, now_us: int, out: Outputs) -> Deficit:
-        """By notional at the wave's mark, ties by account; a payer bears no more than its room."""
-        groups = sorted(self._payers_of.get(episode, ()))
-        if not deficit.owed or not groups:
-            return deficit
+    def _socialise(self, episode: Episode, now_us: int, out: Outputs) -> None:
+        """By notional at the wave's mark, ties by account; a payer bears no more than its room, and nobody pays itself."""
+        deficit, owed = self.table[episode], self.owed(episode)
+        groups = [group for group in sorted(self._payers_of.get(episode, ())) if group.account != episode.group.account]
+        if not owed or not groups:
+            return
         weights = {n: self.payers[Payer(episode, group)].notional for n, group in enumerate(groups)}
-        shares = capped_largest_remainder(deficit.owed, weights, {n: self.rooms[group].amount for n, group in enumerate(groups)})
+        shares = capped_largest_remainder(owed, weights, {n: self.rooms[group].amount for n, group in enumerate(groups)})
         pool, of_account = self.books.market.pools[deficit.pool], dict[int, int]()
         for n, group in enumerate(groups):
             if not shares[n]:
@@ -198,10 +228,7 @@ class Deficits:
             instruction_id = self._send(episode, deficit, pool, sent, now_us=now_us, out=out)
             self.charges[instruction_id] = Charge(group)
             self.rooms[group] = replace(self.rooms[group], amount=self.rooms[group].amount - shares[n])
-        socialised = deficit.socialised + max(of_account.values(), default=0)
-        deficit = replace(deficit, owed=deficit.owed - sum(shares.values()), socialised=socialised)
-        self.table[episode] = deficit
-        return deficit
+        self.table[episode] = replace(deficit, socialised=deficit.socialised + max(of_account.values(), default=0))
 
     def _send(self, episode: Episode, deficit: Deficit, pool: Pool, sent: "_Payment", *, now_us: int, out: Outputs) -> int:
         instrument, side = episode.group.fields

@@ -10,15 +10,16 @@ from typing import Any
 import pyarrow as pa
 
 from streams.domain.batch import Outputs
-from streams.domain.events import CauseKind, FlowCause, InstructionKind, PositionSide
-from streams.domain.instructions import OpenInstruction, OpenInstructions, instruction_row
+from streams.domain.events import CauseKind, FlowCause, InstructionKind, Outcome, PositionSide
+from streams.domain.instructions import OpenInstructions, instruction_row
 from streams.domain.market import Market, MarkPrice
+from streams.domain.money import div_ceil
 from streams.domain.resolution import Deleveraged, Episode, Unplaced, episode_of
-from streams.domain.state import Digested, StateTable
+from streams.domain.state import Digested
 from streams.insurance_fund.books import Books, Reserve
 from streams.insurance_fund.deficits import Deficits
 from streams.insurance_fund.states import AdlStates
-from streams.insurance_fund.takeover import bearable_lots, lots_within_cap
+from streams.insurance_fund.takeover import bearable_lots, closing_lots, lots_within_bounds, lots_within_cap
 from streams.insurance_fund.unwinds import Unwinds
 
 
@@ -29,7 +30,6 @@ class InsuranceFund:
         self.market = market
         self.books = Books(market)
         self.open = OpenInstructions("fund_open")
-        self.takeovers: StateTable[int, Unplaced] = StateTable("fund_takeovers", int, Unplaced)
         self.states = AdlStates(self.books)
         self.unwinds = Unwinds(self.books, self.open)
         self.deficits = Deficits(self.books, self.open, is_open_elsewhere)
@@ -37,11 +37,10 @@ class InsuranceFund:
     @property
     def parts(self) -> tuple[Digested, ...]:
         """The tables."""
-        return *self.books.parts, self.open.table, self.takeovers, self.states.table, self.unwinds.table, *self.deficits.parts
+        return *self.books.parts, self.open.table, self.states.table, self.unwinds.table, *self.deficits.parts
 
     def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
         """Take over the tables of a snapshot; the market is restored already."""
-        self.takeovers.from_arrow(tables[self.takeovers.name])
         self.books.restore(tables)
         self.open.restore(tables)
         self.states.restore(tables)
@@ -57,8 +56,8 @@ class InsuranceFund:
     def marked(self, instrument: int) -> None:
         """A mark of the instrument was applied."""
         self.books.revalue(instrument)
-        self.unwinds.release()
-        self.deficits.release()
+        self.unwinds.release(instrument, self.market.clock_us)
+        self.deficits.release(self.market.clock_us)
 
     def flow(self, row: Mapping[str, Any], out: Outputs) -> None:
         """A movement of a fund's account."""
@@ -69,30 +68,37 @@ class InsuranceFund:
     def offer(self, position: Unplaced, mark: MarkPrice, *, attempt: int, now_us: int, out: Outputs) -> tuple[int, int | None]:
         """Take over what the fund can bear of these lots at this mark: how many, and by which instruction.
 
-        It takes the first ones of the position: their quote is `position.quote_of(lots)`.
+        It takes the first ones of the position: their quote is `position.quote_of(lots)`. A gain is never refused, whatever the state, within the
+        bounds of its own account; refusing a loss is entering adl.
         """
-        taken = self._bearable(position, mark)
+        loss = position.quote - position.sign * position.lots * self.market.instruments[position.instrument].value(1, mark.ticks)
+        taken = self._bearable(position, mark, loss)
         instruction_id = None
         if taken:
             part = replace(position, lots=taken, quote=position.quote_of(taken))
             instruction_id = self._take_over(part, mark, attempt=attempt, now_us=now_us, out=out)
-        if taken < position.lots:
+        if taken < position.lots and loss > 0:
             left, account = position.lots - taken, position.episode.group.account
             reason = f"takeover of {left} of {position.lots} lots of account {account} refused: their loss, or the net notional, is too large"
-            self.states.refuse(position.pool, position.instrument, reason, now_us=now_us, out=out)
+            needed = div_ceil(loss * left, position.lots)
+            self.states.refuse(position.pool, position.instrument, reason, needed=needed, now_us=now_us, out=out)
         return taken, instruction_id
 
-    def _bearable(self, position: Unplaced, mark: MarkPrice) -> int:
+    def _bearable(self, position: Unplaced, mark: MarkPrice, loss: int) -> int:
         pool, instrument, sign = position.pool, position.instrument, position.sign
-        if self.states.is_adl(pool, instrument):
-            return 0
-        lot_value = self.market.instruments[instrument].value(1, mark.ticks)
-        most, cap = position.lots, self.market.pools[pool].net_notional_cap
+        parameters, cap = self.market.instruments[instrument], self.market.pools[pool].net_notional_cap
+        lot_value = parameters.value(1, mark.ticks)
+        held = self.books.holding(pool, instrument).lots + self.books.pending_lots(pool, instrument)
+        most = lots_within_bounds(lots=position.lots, sign=sign, held_lots=held, max_lots=parameters.max_lots)
+        if loss > 0 and self.states.is_adl(pool, instrument):
+            most = min(most, closing_lots(lots=position.lots, sign=sign, held_lots=held))
         if cap is not None:
-            most = lots_within_cap(
-                lots=position.lots, sign=sign, held_lots=self.books.holding(pool, instrument).lots + self.books.pending_lots(pool, instrument),
-                lot_value=lot_value, notional_elsewhere=self.books.notional_elsewhere(pool, instrument), cap=cap,
-            )  # fmt: skip
+            elsewhere = self.books.notional_elsewhere(pool, instrument)
+            most = min(most, lots_within_cap(
+                lots=position.lots, sign=sign, held_lots=held, lot_value=lot_value, notional_elsewhere=elsewhere, cap=cap,
+            ))  # fmt: skip
+        if not most:
+            return 0
         value = sign * position.lots * lot_value
         return bearable_lots(lots=position.lots, quote=position.quote, value=value, most=most, fund_value=self.books.value(pool))
 
@@ -105,16 +111,16 @@ class InsuranceFund:
             counter_position_side=PositionSide.ONE_WAY, counter_partition=self.books.fund(part.pool).partition, mark=mark,
         )  # fmt: skip
         instruction_id = self.open.send(out, row, part.episode)
-        self.takeovers[instruction_id] = part
         lots = part.sign * part.lots
         loss = part.quote - self.market.instruments[part.instrument].value(lots, mark.ticks)
         self.books.reserve(instruction_id, Reserve(part.pool, max(0, loss), part.instrument, lots))
         return instruction_id
 
     def deficit(self, row: Mapping[str, Any]) -> None:
-        """A DEFICIT: the group owes this much more."""
-        episode = episode_of(row)
-        self.deficits.owe(episode, pool=row["pool"], partition=row["partition"], amount=row["deficit"])
+        """A DEFICIT: what the group owes now, all of it."""
+        self.deficits.owe(
+            episode_of(row), pool=row["pool"], partition=row["partition"], amount=row["deficit"], revision=row["revision"], told_us=row["time_us"]
+        )
 
     def close(self, episode: Episode) -> None:
         """CLOSED: the episode is over."""
@@ -129,36 +135,22 @@ class InsuranceFund:
         """Another room's instruction of an episode has all its results."""
         self.deficits.instruction_ended(episode)
 
-    def result(self, row: Mapping[str, Any], out: Outputs, now_us: int) -> Unplaced | None:
-        """One party's result; the shortfall of a takeover, if that is what it ends with."""
+    def result(self, row: Mapping[str, Any], out: Outputs, now_us: int) -> None:
+        """One party's result. What a takeover did not get goes back to its shard, which hears the result itself."""
         ended, instruction_id = self.open.result(row, out), row["instruction_id"]
         if ended is None:
-            return None
-        if not ended.executed_lots and not ended.executed_amount:
-            self.books.end_reserve(instruction_id)
-        shortfall = None
+            return
+        self.books.end_reserve(instruction_id)
+        is_refused = row["outcome"] in (Outcome.REJECTED, Outcome.EXPIRED)
         match ended.kind:
             case InstructionKind.TAKEOVER:
                 self.unwinds.takeover_ended(instruction_id, ended)
-                shortfall = self._shortfall(self.takeovers[instruction_id], ended)
-                del self.takeovers[instruction_id]
-                if shortfall is not None:
-                    reason = f"takeover of {shortfall.lots} lots of account {ended.account} not executed by the exchange"
-                    self.states.refuse(ended.pool, shortfall.instrument, reason, now_us=now_us, out=out)
             case InstructionKind.UNWIND:
-                self.unwinds.ended(instruction_id, ended)
+                self.unwinds.ended(instruction_id, ended, is_refused=is_refused, now_us=now_us, out=out)
             case _ if ended.episode is not None:
-                self.deficits.ended(instruction_id, ended, ended.episode)
+                self.deficits.ended(instruction_id, ended, ended.episode, result_us=row["time_us"], out=out)
         if ended.episode is not None:
             self.deficits.instruction_ended(ended.episode)
-        return None if ended.closed else shortfall
-
-    @staticmethod
-    def _shortfall(part: Unplaced, ended: OpenInstruction) -> Unplaced | None:
-        """What the exchange did not execute keeps the rest of the quote, so that the position still closes at its bankruptcy quote exactly."""
-        if ended.executed_lots >= part.lots:
-            return None
-        return replace(part, lots=part.lots - ended.executed_lots, quote=part.quote + ended.executed_quote)
 
     def end_event(self, clock_us: int, now_us: int, out: Outputs) -> None:
         """What follows from an event as a whole: unwinds, deficits, states, and what is overdue."""

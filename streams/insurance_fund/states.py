@@ -16,9 +16,10 @@ from streams.insurance_fund.books import Books, PoolInstrument
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The state in force."""
+    """The state in force. `needed`: ADL is left only by a fund worth this much too: the greatest loss that it has refused; settlement units."""
 
     state: AdlState
+    needed: int = 0
 
 
 class AdlStates:
@@ -42,11 +43,13 @@ class AdlStates:
         """Whether takeovers there are refused."""
         return instrument in self._in_adl.get(pool, ())
 
-    def refuse(self, pool: int, instrument: int, reason: str, *, now_us: int, out: Outputs) -> None:
-        """A takeover was refused, by the fund or by the exchange: that is entering ADL."""
+    def refuse(self, pool: int, instrument: int, reason: str, *, needed: int, now_us: int, out: Outputs) -> None:
+        """The fund has refused a takeover that costs it `needed`: that is entering ADL, until it could bear that."""
         if not self.is_adl(pool, instrument):
             self.books.touched[pool] = None
             self._move(pool, instrument, AdlState.ADL, threshold=None, reason=reason, now_us=now_us, out=out)
+        standing = self.table[pool, instrument]
+        self.table[pool, instrument] = Standing(standing.state, max(standing.needed, needed))
 
     def evaluate(self, now_us: int, out: Outputs) -> None:
         """At the end of an event: thresholds of the pools whose value may have changed, once their fund's opening balance is known."""
@@ -59,7 +62,8 @@ class AdlStates:
             value, in_adl = self.books.value(pool), self._in_adl.get(pool, {})
             if value >= parameters.adl_stop_value:
                 reason = f"the fund's value {value} is at or above the stop threshold {parameters.adl_stop_value}"
-                for instrument in sorted(i for i in in_adl if (pool, i) not in self._moved):
+                leaving = (i for i in in_adl if (pool, i) not in self._moved and value >= self.table[pool, i].needed)
+                for instrument in sorted(leaving):
                     self._move(pool, instrument, AdlState.NORMAL, threshold=parameters.adl_stop_value, reason=reason, now_us=now_us, out=out)
             insured = self.books.market.instruments_of(pool)
             if value <= parameters.adl_start_value and len(in_adl) < len(insured):

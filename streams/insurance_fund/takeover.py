@@ -12,15 +12,24 @@ def lots_within_cap(*, lots: int, sign: int, held_lots: int, lot_value: int, not
 
 
 def bearable_lots(*, lots: int, quote: int, value: int, most: int, fund_value: int) -> int:
-    """The most of `lots`, up to `most`, whose loss fits the fund's value.
+    """The most of `lots`, up to `most`, whose loss fits the fund's value; a gain always does.
 
     The loss of k lots is their quote less their value at mark, floor(quote x k / lots) - value x k / lots. Value divides exactly, so it is
-    floor(k x (quote - value) / lots): monotone in k. With a loss, k fits as long as k x loss < (fund value + 1) x lots; with a gain the largest k
-    is the best one, and if that does not fit none does.
+    floor(k x (quote - value) / lots): monotone in k, and k fits as long as k x loss < (fund value + 1) x lots.
     """
     loss = quote - value
-    if loss * most // lots <= fund_value:
+    if loss <= 0 or loss * most // lots <= fund_value:
         return most
-    if loss <= 0 or fund_value < 0:
+    if fund_value < 0:
         return 0
-    return ((fund_value + 1) * lots - 1) // loss
+    return min(most, ((fund_value + 1) * lots - 1) // loss)
+
+
+def lots_within_bounds(*, lots: int, sign: int, held_lots: int, max_lots: int) -> int:
+    """The most lots of direction `sign` after which the fund's position is within the bound of its instrument."""
+    return max(0, min(lots, max_lots - sign * held_lots))
+
+
+def closing_lots(*, lots: int, sign: int, held_lots: int) -> int:
+    """How many of the lots only shrink what the fund holds."""
+    return max(0, min(lots, -sign * held_lots))

@@ -1,6 +1,8 @@
-"""Selling what was taken over: one UNWIND follows each takeover's fund flow; what it does not execute is sent again at the next mark.
+"""Selling what was taken over: one UNWIND follows each takeover's fund flow, within a limit against the mark and no more than its pace.
 
-An UNWIND only ever reduces the inventory. Where two takeovers have met in the inventory, the lots that are no longer there are not sent.
+It is sent only as far as its worst loss leaves the fund at its floor. What it does not execute is sent again at the next mark of its instrument; a
+refused one (nobody was asked) waits longer each time. It only ever reduces the inventory: where two takeovers have met in it, lots that are gone
+are not sent.
 """
 
 from collections.abc import Mapping
@@ -12,15 +14,18 @@ import pyarrow as pa
 from streams.domain.batch import Outputs
 from streams.domain.events import CauseKind, InstructionKind, PositionSide
 from streams.domain.instructions import OpenInstruction, OpenInstructions, instruction_row
+from streams.domain.money import MAX_LOTS, PPM, div_floor
 from streams.domain.state import StateTable
 from streams.insurance_fund.books import Books, PoolInstrument
+
+_DOUBLINGS_MAX = 10  # a pause grows at most a thousandfold
 
 
 @dataclass(frozen=True, slots=True)
 class Unwind:
     """What follows from one takeover. `due`: signed lots to be sent; `open`: how many UNWINDs are out; `expected`, `flowed`: absolute lots.
 
-    `waits`: nothing is sent before the next mark.
+    `waits`: nothing is sent before the next mark, nor before `not_before_us`. `refusals`: in a row.
     """
 
     pool: int
@@ -31,6 +36,8 @@ class Unwind:
     open: int = 0
     expected: int = 0
     flowed: int = 0
+    refusals: int = 0
+    not_before_us: int = 0
 
 
 class Unwinds:
@@ -77,18 +84,26 @@ class Unwinds:
         unwind = self.table.get(takeover) or Unwind(opened.pool, opened.instrument or 0)
         self._set(takeover, replace(unwind, expected=opened.executed_lots))
 
-    def ended(self, instruction_id: int, opened: OpenInstruction) -> None:
-        """An UNWIND has its result; the rest waits for the next mark."""
+    def ended(self, instruction_id: int, opened: OpenInstruction, *, is_refused: bool, now_us: int, out: Outputs) -> None:
+        """An UNWIND has its result; the rest waits for the next mark of the instrument."""
         self._out[opened.pool, opened.instrument or 0].pop(instruction_id)
-        unwind = self.table[opened.cause_id]
+        unwind, pool = self.table[opened.cause_id], self.books.market.pools[opened.pool]
         left = max(0, abs(opened.lots) - opened.executed_lots)
         due = unwind.due + (left if opened.lots > 0 else -left)
-        self._set(opened.cause_id, replace(unwind, due=due, open=unwind.open - 1, waits=unwind.waits or left > 0))
+        refusals = unwind.refusals + 1 if is_refused else 0
+        pause_us = pool.retry_pause_us << min(refusals - 1, _DOUBLINGS_MAX) if refusals else 0
+        if refusals and refusals % pool.retry_alarm_count == 0:
+            out.alarm("orders_refused", account=pool.fund_account, instrument=unwind.instrument, refusals=refusals)
+        until_us = now_us + pause_us if refusals else 0
+        waits = unwind.waits or left > 0
+        self._set(opened.cause_id, replace(unwind, due=due, open=unwind.open - 1, waits=waits, refusals=refusals, not_before_us=until_us))
 
-    def release(self) -> None:
-        """A mark has come."""
+    def release(self, instrument: int, clock_us: int) -> None:
+        """A mark of the instrument has come."""
         for takeover in list(self._waiting):
-            self._set(takeover, replace(self.table[takeover], waits=False))
+            unwind = self.table[takeover]
+            if unwind.instrument == instrument and unwind.not_before_us <= clock_us:
+                self._set(takeover, replace(unwind, waits=False))
 
     def send(self, now_us: int, out: Outputs) -> None:
         """At the end of an event: send what is due, no more than the inventory holds."""
@@ -100,7 +115,7 @@ class Unwinds:
                 self._set(takeover, replace(unwind, due=0))
                 continue
             sign = 1 if unwind.due > 0 else -1
-            lots = min(abs(unwind.due), max(0, -sign * (held + sum(under_way.values()))))
+            lots = min(abs(unwind.due), max(0, -sign * (held + sum(under_way.values()))), self._bearable(unwind, under_way))
             partition = self.books.fund(unwind.pool).partition
             assert partition is not None, f"an inventory to unwind without a flow of the fund of pool {unwind.pool}"
             if lots:
@@ -108,12 +123,30 @@ class Unwinds:
                 self._send(takeover, unwind, sign * lots, partition=partition, now_us=now_us, out=out)
             self._set(takeover, replace(unwind, waits=unwind.due != 0))
 
+    def _bearable(self, unwind: Unwind, under_way: Mapping[int, int]) -> int:
+        """The most lots of one UNWIND: its pace, and as far as the worst loss, of those under way too, leaves the fund at its floor."""
+        pool = self.books.market.pools[unwind.pool]
+        most = MAX_LOTS if pool.unwind_lots_max is None else pool.unwind_lots_max
+        worst_ppm_per_lot = (self.books.market.lot_value(unwind.instrument) or 0) * pool.unwind_limit_ppm
+        if not worst_ppm_per_lot:
+            return most
+        bearable = (self.books.value(unwind.pool) - pool.fund_floor_value) * PPM // worst_ppm_per_lot
+        return max(0, min(most, bearable - sum(abs(lots) for lots in under_way.values())))
+
+    def _limit(self, unwind: Unwind, lots: int) -> int | None:
+        """What is to be received at least, or paid at most, for signed lots: never worse than stated; None before the first mark."""
+        pool, lot_value = self.books.market.pools[unwind.pool], self.books.market.lot_value(unwind.instrument)
+        if lot_value is None:
+            return None
+        share = PPM + pool.unwind_limit_ppm if lots > 0 else PPM - pool.unwind_limit_ppm
+        return div_floor(lots * lot_value * share, PPM)
+
     def _send(self, takeover: int, unwind: Unwind, lots: int, *, partition: int, now_us: int, out: Outputs) -> None:
         pool = self.books.market.pools[unwind.pool]
         row = instruction_row(
             kind=InstructionKind.UNWIND, pool=pool, cause_kind=CauseKind.INVENTORY, cause_id=takeover, attempt=unwind.attempt,
             account=pool.fund_account, partition=partition, now_us=now_us, instrument=unwind.instrument, position_side=PositionSide.ONE_WAY,
-            lots=lots, mark=self.books.market.marks.get(unwind.instrument),
+            lots=lots, quote_limit=self._limit(unwind, lots), mark=self.books.market.marks.get(unwind.instrument),
         )  # fmt: skip
         instruction_id = self.instructions.send(out, row, None)
         self._out.setdefault((unwind.pool, unwind.instrument), {})[instruction_id] = lots

@@ -48,7 +48,7 @@ def pool(**more: Any) -> Record:
         "adl_stop_value": 10**12, "warning_ratio_ppm": 0, "instruction_valid_us": 1_000_000,
         "adl_when": AdlWhen.INSOLVENT, "room_floor": RoomFloor.ZERO, "price_cap_ppm": None, "wave_deadline_us": 1_000_000,
         "wave_late": LatePolicy.GIVE_UP,
-        "unwind_limit_ppm": 50_000, "unwind_lots_max": None, "fund_floor_value": 0, "retry_pause_us": 0, "retry_alarm_count": 5,
+        "unwind_limit_ppm": 0, "unwind_lots_max": None, "fund_floor_value": 0, "retry_pause_us": 0, "retry_alarm_count": 5,
     }  # fmt: skip
     return "pools", {**row, **more}
 

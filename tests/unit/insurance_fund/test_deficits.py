@@ -1,5 +1,7 @@
 """Who pays what a flat group still owes, in which order, and what happens when nobody can."""
 
+import pytest
+
 from streams.domain.events import FlowCause, InstructionKind, MarginMode, PriceRule
 from tests.support.pools_desk import FUND, FUND_PARTITION, ONE_WAY, Desk, candidate, closed, deficit, instrument, mark, pool, position
 
@@ -34,13 +36,22 @@ def test_the_fund_covers_what_it_can_and_keeps_it_reserved_until_it_has_flowed()
     assert desk.all("fund-ledger", "cause", "amount")[-1] == (FlowCause.COVER, 30)
 
 
-def test_increments_add_up() -> None:
+def test_a_deficit_that_grows_while_a_cover_is_out_is_covered_for_the_rest() -> None:
     desk = desk_with(100)
     desk.at(deficit(11, 30), deficit(12, 5))
-    desk.at(deficit(11, 8))  # while the first cover is open
+    desk.at(deficit(11, 38))  # all that is owed now
     assert desk.sent(COVER, "account", "amount") == [(11, 30), (12, 5)]
     desk.at(*desk.answers(desk.sent(COVER)[0]))
     assert desk.sent(COVER, "account", "amount", "attempt") == [(11, 30, 1), (12, 5, 1), (11, 8, 2)]
+
+
+def test_a_deficit_that_its_owner_has_paid_back_is_not_covered() -> None:
+    desk = desk_with(100)
+    desk.at(position(11, 1, 90, ticks=88))
+    desk.at(deficit(11, 30))  # waits for the takeover
+    desk.at(deficit(11, 4))
+    desk.at(*desk.answers(desk.last(InstructionKind.TAKEOVER)))
+    assert desk.sent(COVER, "account", "amount") == [(11, 4)]
 
 
 def test_a_deficit_waits_while_an_instruction_of_its_episode_is_open() -> None:
@@ -93,10 +104,12 @@ def test_nobody_pays_more_than_the_equity_it_stated_and_the_rest_stays_open() ->
     assert len(desk.sent(SOCIALISE)) == 2
 
 
-def test_an_isolated_payer_pays_from_its_bucket() -> None:
-    desk = after_a_wave(candidate(21, -10, -1_000, 600, 660, margin_mode=MarginMode.ISOLATED))
+@pytest.mark.parametrize(("held", "payer"), [(-12, (21, 1, ONE_WAY)), (-10, (21, None, None))])
+def test_an_isolated_payer_pays_from_where_its_money_is_after_the_fill(held: int, payer: tuple[int, int | None, int | None]) -> None:
+    # 10 lots were taken: of 12 the bucket is still there, of 10 it has gone back to the cross wallet
+    desk = after_a_wave(candidate(21, held, 100 * held, 600, 660, margin_mode=MarginMode.ISOLATED))
     desk.at(deficit(11, 20))
-    assert desk.sent(SOCIALISE, "counter_account", "counter_instrument", "counter_position_side") == [(21, 1, ONE_WAY)]
+    assert desk.sent(SOCIALISE, "counter_account", "counter_instrument", "counter_position_side") == [payer]
 
 
 def test_what_a_payer_did_not_pay_is_asked_for_again_at_the_next_mark() -> None:

@@ -83,13 +83,15 @@ def test_no_threshold_is_looked_at_before_the_opening_balance() -> None:
     assert desk.all("pool-states") == []
 
 
-def test_a_refusal_above_the_stop_threshold_leaves_adl_in_the_next_event_not_in_the_same() -> None:
+def test_adl_after_a_refusal_is_left_only_when_the_fund_could_bear_what_it_refused() -> None:
     desk = desk_with_thresholds(-10, 4)
     desk.at(desk.opening(5))
     desk.at(mark(88))
     desk.at(position(11, 10, 1_000, ticks=88))  # 12 a lot: not even one fits, and 5 is left
     assert desk.all("pool-states", "state") == [ADL]
     desk.at(mark(50, 2))
+    assert desk.all("pool-states", "state", "instrument") == [(ADL, 1)]  # 5 is above the stop threshold, and below 120
+    desk.at(desk.flow(FlowCause.DEPOSIT, cash=115))
     assert desk.all("pool-states", "state", "instrument") == [(ADL, 1), (NORMAL, 1)]
 
 
@@ -110,7 +112,7 @@ def test_marks_that_are_frozen_or_do_not_grow_change_nothing() -> None:
     assert desk.machine.clock_us == desk.time_us
 
 
-def test_rows_of_unknown_instruments_and_pools_are_refused() -> None:
+def test_marks_of_unknown_instruments_are_refused_and_requests_wait_for_their_parameters() -> None:
     desk = desk_with_thresholds(-100, 10**9)
     outs = [desk.at(mark(40, 9)), desk.at(position(11, 1, 50, number=9, ticks=50)), desk.at(position(11, 1, 50, ticks=50, pool=2))]
-    assert [(len(out.refusals), out.rows) for out in outs] == [(1, {})] * 3
+    assert [(len(out.refusals), out.rows) for out in outs] == [(1, {}), (0, {}), (0, {})]

@@ -63,11 +63,26 @@ def test_several_takeovers_of_one_event_share_the_value() -> None:
     assert desk.all("adl-probes", "lots_needed") == [5]
 
 
-def test_nothing_is_taken_over_in_an_instrument_in_adl_but_elsewhere_it_is() -> None:
+def test_no_loss_is_taken_over_in_an_instrument_in_adl_but_elsewhere_it_is() -> None:
     desk = desk_with(5, 88)
     desk.at(position(11, 10, 900, ticks=88))
-    desk.at(position(12, 10, 880, ticks=88), position(13, 1, 50, number=2, ticks=50))
+    desk.at(position(12, 1, 89, ticks=88), position(13, 1, 51, number=2, ticks=50))
     assert desk.sent(TAKEOVER, "account") == [11, 13]
+
+
+def test_a_gain_is_taken_over_in_every_state_and_by_a_fund_below_zero() -> None:
+    desk = desk_with(5, 88, adl_start_value=10, adl_stop_value=10**6)
+    assert desk.all("pool-states", "state", "instrument") == [(AdlState.ADL, 1), (AdlState.ADL, 2)]
+    desk.at(position(12, 10, 840, ticks=88))  # 40 are left of it
+    assert desk.sent(TAKEOVER, "account", "lots") == [(12, -10)]
+
+
+def test_a_loss_that_only_shrinks_the_inventory_is_taken_over_in_adl() -> None:
+    desk = desk_with(5, 88, adl_start_value=10, adl_stop_value=10**6)
+    desk.at(position(12, 4, 340, ticks=88))  # a gain of 12: 4 long
+    desk.at(*desk.answers(desk.last(TAKEOVER)))
+    desk.at(position(13, -10, -870, ticks=88))  # 10 short at 87: 1 a lot
+    assert desk.sent(TAKEOVER, "account", "lots") == [(12, -4), (13, 4)]
 
 
 @pytest.mark.parametrize(("held_elsewhere", "taken"), [(0, 3), (2, 2)])
@@ -80,26 +95,15 @@ def test_the_net_notional_cap_counts_open_takeovers_and_other_instruments(held_e
     assert desk.all("pool-states", "instrument", "state") == [(1, AdlState.ADL)]
 
 
-def test_a_takeover_that_the_exchange_refuses_becomes_a_wave_at_the_next_mark() -> None:
+def test_a_takeover_that_the_exchange_refuses_ends_its_reserve_and_is_for_its_shard_to_judge() -> None:
     desk = desk_with(100, 88)
     desk.at(position(11, 10, 900, ticks=88))
+    assert value(desk) == 80  # 2 a lot may be lost
     desk.at(*desk.answers(desk.last(TAKEOVER), 0))
-    assert desk.all("pool-states", "state") == [AdlState.ADL]
-    assert value(desk) == 100  # the reserve ends with a result that executed nothing
+    assert not desk.all("pool-states", "state")  # nobody has refused a loss
+    assert value(desk) == 100
+    desk.at(mark(87))
     assert not desk.all("adl-probes")
-    desk.at(mark(87))
-    assert desk.all("adl-probes", "lots_needed") == [10]
-
-
-def test_a_partly_executed_takeover_keeps_the_rest_of_the_quote() -> None:
-    desk = desk_with(100, 88)
-    desk.at(position(11, 10, 905, ticks=88))
-    desk.at(*desk.answers(desk.last(TAKEOVER), 3))
-    assert desk.sent(UNWIND, "lots") == [-3]
-    desk.at(mark(87))
-    ((_, request),) = desk.machine.adl.waves.pieces.items()
-    # Three lots were executed for floor(905 x 3 / 10) = 271, so 634 of the 905 remain.
-    assert (request.position.lots, request.position.quote) == (7, 905 - 271)
 
 
 def test_the_shortfall_of_a_closed_episode_asks_for_nothing() -> None:

@@ -145,7 +145,7 @@ def test_when_all_is_paid_nothing_is_left_open() -> None:
     desk.at(*desk.answers(one))
     desk.at(*desk.answers(other), closed(11, **ISOLATED))
     desk.at(*desk.answers(desk.last(InstructionKind.UNWIND), ticks=88))
-    for table in ("fund_open", "fund_reserves", "fund_takeovers", "fund_unwinds", "fund_deficits", "fund_payers", "fund_rooms", "fund_charges"):
+    for table in ("fund_open", "fund_reserves", "fund_unwinds", "fund_deficits", "fund_payers", "fund_rooms", "fund_charges"):
         assert desk.machine.snapshot()[table].num_rows == 0, table
     for table in ("adl_open", "adl_requests", "adl_waves", "adl_pieces", "adl_chunks", "adl_matches"):
         assert desk.machine.snapshot()[table].num_rows == 0, table
