@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streams.domain.bankruptcy import bankruptcy_quotes
 from streams.domain.batch import Outputs
-from streams.domain.events import AnswerKind, MarginMode, PositionSide, RankPolicy
+from streams.domain.events import AnswerKind, MarginMode, PositionSide, RankPolicy, RoomFloor
 from streams.domain.money import MAX_LOTS, quote_part_floor
 from streams.domain.state import StateTable
 from streams.ranking.order import Candidates, rank_until
@@ -53,7 +53,7 @@ class Probes:
         positions, left = self._stand(probe, marks)
         rows = _measure(self._book, probe, marks)
         offered, free = self._choose(probe, rows)
-        columns = [self._offer(probe["wave_id"], rows[n], int(free[n])) for n in offered]
+        columns = [self._offer(probe, rows[n], int(free[n])) for n in offered]
         if columns:
             self._asking.offers[probe["wave_id"]] = probe["pool"]
         chunks = max(1, -(-len(columns) // CHUNK_ROWS))
@@ -118,14 +118,12 @@ class Probes:
         reserved = self._rooms.reserved_of(self._book, groups)
         return np.maximum(0, rows["group_equity"] - reserved) // loss
 
-    def _offer(self, wave_id: int, figures: Any, lots: int) -> dict[str, Any]:
+    def _offer(self, probe: dict[str, Any], figures: Any, lots: int) -> dict[str, Any]:
         p, g = self._book.positions.rows, self._book.groups.rows
-        position = int(figures["position"])
+        position, wave_id = int(figures["position"]), probe["wave_id"]
         group = int(p["group"][position])
         account_row = int(g["account_row"][group])
-        key = self._book.group_key(group)
-        reserved = self._rooms.reserved(key)
-        self._rooms.reserve(key, wave_id, int(figures["group_equity"]) - reserved)
+        reserved = self._reserve_room(probe, group, int(figures["group_equity"]), lots)
         self._reservations.set(self._book.position_key(position), wave_id, lots)
         return {
             "account": self._book.account_id(account_row), "partition": int(self._book.accounts.rows["partition"][account_row]),
@@ -134,6 +132,24 @@ class Probes:
             "group_equity": int(figures["group_equity"]), "group_maintenance": int(figures["group_maintenance"]),
             "position_maintenance": int(figures["position_maintenance"]), "room_reserved": reserved,
         }  # fmt: skip
+
+
+    def _reserve_room(self, probe: dict[str, Any], group: int, equity: int, lots: int) -> int:
+        """Set room aside for the wave, once for all legs of the group; what of its equity is not for this wave.
+
+        Twice what the lots are expected to cost, and half of what there is at least: the rest is for waves of other instruments. Where the pool
+        leaves a group its maintenance, all of it, for that is one figure of the whole group.
+        """
+        key, wave_id = self._book.group_key(group), probe["wave_id"]
+        own = self._rooms.of(key, wave_id)
+        if own:
+            return equity - own
+        available = max(0, equity - self._rooms.reserved(key))
+        pool = self._book.pools.get(probe["pool"])
+        keeps_all = pool is not None and pool.room_floor == RoomFloor.MAINTENANCE
+        room = available if keeps_all else min(available, max(2 * lots * max(0, probe["loss_per_lot"]), (available + 1) // 2))
+        self._rooms.reserve(key, wave_id, room)
+        return equity - room
 
 
 def _vector(book: Book, probe: dict[str, Any]) -> NDArray[np.int64]:

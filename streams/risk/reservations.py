@@ -140,6 +140,10 @@ class Rooms:
         self._of_group.setdefault(group, {})[holder] = None
         self._of_holder.setdefault(holder, {})[group] = None
 
+    def of(self, group: tuple[int, int, int, int], holder: int) -> int:
+        """What this holder may cost the group."""
+        return self.table.get((*group, holder)) or 0
+
     def reserved(self, group: tuple[int, int, int, int]) -> int:
         """What all holders together may cost the group."""
         return sum(self.table[(*group, holder)] for holder in self._of_group.get(group, ()))

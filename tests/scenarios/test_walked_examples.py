@@ -72,7 +72,7 @@ def test_adl_at_mark_leaves_a_deficit_that_the_fund_covers_and_the_winners_bear(
     ran = example("b", shards)
     assert instructions(ran, InstructionKind.ADL, "counter_account", "lots", "quote") == [(S1, -6, -528), (S2, -2, -176)]
     # 100 + 180 + 528 + 176 - 1,000 = -16
-    assert ran.rows("insolvencies", "deficit", kind=InsolvencyKind.DEFICIT) == [16]
+    assert ran.rows("insolvencies", "deficit", kind=InsolvencyKind.DEFICIT) == [16, 15, 4]  # told anew as 1 and 11 are paid
     assert instructions(ran, InstructionKind.COVER, "amount") == [1]  # 5 + 176 - 180
     # 15 by lots taken, 6 to 2: 11.25 and 3.75 by largest remainder
     assert instructions(ran, InstructionKind.SOCIALISE, "counter_account", "amount") == [(S1, 11), (S2, 4)]
@@ -111,7 +111,7 @@ def test_two_liquidated_share_a_wave_and_what_the_gateway_leaves_undone_goes_to_
     ran = example("e", shards)
     assert ran.rows("adl-probes", "lots_needed") == [10, 3]  # one pair refused (1 lot), one cut from 3 to 1
     assert sum(ran.rows("adl-executions", "lots")) == 10
-    # each of the two is closed at 50 + 440 - 500 = -10: 440 + 10 = 450
-    assert ran.rows("insolvencies", "bankruptcy_quote", kind=InsolvencyKind.POSITION) == [450, 450]
+    # each of the two is closed at 50 + 440 - 500 = -10: 440 + 10 = 450; what was left undone, 3 lots of one, is told anew at 90 a lot
+    assert ran.rows("insolvencies", "bankruptcy_quote", kind=InsolvencyKind.POSITION) == [450, 450, 270]
     assert sum(ran.rows("adl-executions", "quote")) == -900
     assert (ran.isolated(L), ran.isolated(L2)) == (0, 0)

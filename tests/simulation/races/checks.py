@@ -122,7 +122,7 @@ def orders_are_bounded(race: Race, judge: Judge) -> Iterator[str]:
     times = {number: sorted(r["event_time_us"] for r in race.rows["marks"] if r["instrument"] == number) for number in (1, 2)}
     counts: dict[Any, int] = defaultdict(int)
     for row in race.rows["instructions"]:
-        if row["kind"] in (InstructionKind.LIQUIDATE, InstructionKind.UNWIND):
+        if row["kind"] == InstructionKind.LIQUIDATE:
             passed = sum(time_us <= row["event_time_us"] for time_us in times[row["instrument"]])
             key = (row["account"], row["instrument"], row["kind"], passed)
             counts[key] += 1

@@ -178,14 +178,16 @@ def winners() -> Desk:
 
 def test_room_that_one_wave_was_offered_is_not_offered_to_another_and_ends_with_its_result() -> None:
     desk = winners()
-    desk.feed(probe(desk, 88, revision=None))
-    assert desk.machine.rooms.reserved((2, 1, 0, 0)) == 320  # 200 + 1,000 - 880
+    (answer,) = desk.rows("adl-candidates", desk.feed(probe(desk, 88, revision=None, loss_per_lot=10)))
+    assert [(r["account"], r["group_equity"], r["room_reserved"]) for r in answer["rows"]] == [(2, 320, 120), (3, 1_048, 524)]
+    assert desk.machine.rooms.reserved((2, 1, 0, 0)) == 200  # of 200 + 1,000 - 880 = 320: twice 10 lots at 10
+    assert desk.machine.rooms.reserved((3, 1, 0, 0)) == 524  # half of 1,000 + 400 - 352 = 1,048, more than twice 4 lots at 10
     desk.feed(decided(desk, WaveStatus.ALLOCATED, rows=((2, 3, 55, 6),)))
     assert desk.machine.rooms.reserved((2, 1, 0, 0)) == 6
     assert desk.machine.rooms.reserved((3, 1, 0, 0)) == 0
     desk.feed(desk.mark(88))
     (answer,) = desk.rows("adl-candidates", desk.feed(probe(desk, 88, revision=None)))
-    assert [(r["account"], r["offered_lots"], r["room_reserved"]) for r in answer["rows"]] == [(2, 7, 6), (3, 4, 0)]
+    assert [(r["account"], r["offered_lots"], r["room_reserved"]) for r in answer["rows"]] == [(2, 7, 163), (3, 4, 524)]
     desk.feed(result(desk, {"instruction_id": 55, "kind": InstructionKind.ADL, "account": 2}, 0, Outcome.REJECTED))
     assert desk.machine.reservations.of((2, 1, ONE_WAY), 55) == 0
 
