@@ -23,7 +23,7 @@ from aiokafka.errors import (
 )
 
 from streams.bus.contract import Chunk, End, TopicPartition, no_such_partition, outside_log
-from streams.bus.kafka_chunks import Arrivals, give_batches, is_supported, share_out
+from streams.bus.kafka_chunks import Arrivals, chunk_of, give_batches, is_supported, share_out
 from streams.bus.kafka_writer import BATCH_BYTES, KafkaWriter, end_consumer, end_producer
 from streams.errors import CheckFailed, Unreachable
 from streams.topics import FOREVER_MS, STREAMS
@@ -186,7 +186,7 @@ class KafkaReader:
             start, stop = self._positions[ours], await self._consumer.position(their)
             if start != stop:
                 self._positions[ours] = stop
-                chunks.append(_chunk(ours, start, stop, fetched.get(their, [])))
+                chunks.append(chunk_of(ours, start, stop, fetched.get(their, [])))
         return chunks
 
     async def _poll_batches(
@@ -267,20 +267,6 @@ class KafkaReader:
         their, offset = next(iter(error.args[0].items()))
         ours = next(ours for ours, candidate in self._theirs.items() if candidate == their)
         return outside_log(ours, offset, await self.bounds(ours))
-
-
-def _chunk(partition: TopicPartition, start: int, stop: int, records: Sequence[Any]) -> Chunk:
-    return Chunk(
-        partition.topic,
-        partition.partition,
-        start,
-        stop,
-        [record.offset for record in records],
-        [record.timestamp for record in records],
-        [record.key for record in records],
-        [record.value for record in records],
-        [record.headers for record in records],
-    )
 
 
 class KafkaBus:

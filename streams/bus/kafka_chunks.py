@@ -213,3 +213,18 @@ def share_out(arrivals: Sequence[Arrivals], count: int) -> list[Chunk]:
         count -= len(chunk)
         chunks.append(chunk)
     return chunks
+
+
+def chunk_of(partition: TopicPartition, start: int, stop: int, records: Sequence[Any]) -> Chunk:
+    """Records as aiokafka gives them one by one."""
+    return Chunk(
+        partition.topic,
+        partition.partition,
+        start,
+        stop,
+        [record.offset for record in records],
+        [record.timestamp for record in records],
+        [record.key for record in records],
+        [record.value for record in records],
+        [record.headers for record in records],
+    )

@@ -10,7 +10,7 @@ import pytest
 from streams.bus.contract import TopicPartition
 from streams.bus.kafka import KafkaBus
 from streams.bus.memory import MemoryBus
-from tests.support.behind import ACCOUNTS, KEEPER, accounts_ordered, create, rounds, said, shard, taken
+from tests.support.behind import ACCOUNTS, KEEPER, accounts_ordered, behind_spec, create, rounds, said, shard, taken
 from tests.support.kafka import broker, fresh_kafka_bus
 
 pytestmark = pytest.mark.kafka
@@ -52,6 +52,7 @@ async def started_behind(bus: KafkaBus, count: int, total: int, *, in_order: boo
     took = time.perf_counter() - began, time.process_time() - cpu
     stop.set()
     await running
+    await bus.writer(f"{behind_spec().deployment}-{behind_spec().name}")  # given once the last commit of the former owner is visible everywhere
     return *took, await said(bus)
 
 
