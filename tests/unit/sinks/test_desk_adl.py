@@ -63,7 +63,7 @@ def test_the_tape_has_every_forced_fill_of_those_it_was_forced_on(desk: Warehous
 def test_example_a_on_the_tape(desk: Warehouse) -> None:
     # Mark 88: the fund takes 2 lots at 90, eight are deleveraged at 90, and the fund sells its two at the mark. Sold 2 above the mark: -22,727 ppm.
     found = desk.ask(
-        "SELECT kind, party, account, lots, notional_units, mark_ticks, slippage_ppm FROM desk_liquidations ORDER BY kind, party, account",
+        "SELECT kind, party, account, lots, notional_units, mark_ticks, slippage_ppm FROM desk_liquidations ORDER BY kind, party, account, lots",
         "example_a",
     )
     assert found == [

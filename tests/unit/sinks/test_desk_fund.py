@@ -145,7 +145,7 @@ def test_a_ratio_on_the_edge_belongs_to_the_bucket_above(desk: Warehouse) -> Non
 
 def test_what_the_fund_and_the_winners_paid_of_a_deficit(desk: Warehouse) -> None:
     # Example B owes 16: the fund has 1, the two winners pay 11 and 4. The asset has no name there, so amounts are units.
-    assert desk.runs["example_b"].rows("insolvencies", "deficit", kind=InsolvencyKind.DEFICIT) == [16]
+    assert desk.runs["example_b"].rows("insolvencies", "deficit", kind=InsolvencyKind.DEFICIT) == [16, 15, 4]  # what it owes at each time
     (row,) = desk.dicts("SELECT * FROM desk_uncovered_losses", "example_b")
     assert (row["deficit"], row["covered"], row["socialised"], row["uncovered"]) == (16, 1, 15, 0)
     assert (row["asset_symbol"], row["deficit_units"], row["episodes"], row["account"]) == ("1", 16, 1, 11)
