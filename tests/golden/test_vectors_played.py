@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 
 from streams.domain.events import GroupState, InstructionKind
-from streams.venue.scenarios.pool_keys import PARAMETERS
 from tests.support.cases import FUND, REST, Played, play
-from tests.support.vectors import CAN_ADL, CAN_BEAR, LIQUIDATABLE, OFFSETS, ORDERS, VECTORS
+from tests.support.vectors import CAN_ADL, CAN_BEAR, LIQUIDATABLE, OFFSETS, ORDERS, ROOM, VECTORS
 
 CLOSES = {InstructionKind.NET, InstructionKind.LIQUIDATE, InstructionKind.TAKEOVER, InstructionKind.ADL}
 NO_INVENTORY: dict[str, Any] = {"net_notional_cap": 0}
 # dYdX's offsetting is asked for by hand, whatever the state of the account: the rule in which also what the market did not take goes to winners.
-UNPLACED = NO_INVENTORY | ({"adl_when": "UNPLACED"} if "adl_when" in PARAMETERS else {})
+UNPLACED = NO_INVENTORY | {"adl_when": "UNPLACED"}
 
 
 def usd(text: str) -> Fraction:
@@ -66,6 +65,15 @@ def test_a_position_is_offset_with_those_who_can_bear_its_bankruptcy_price(name:
         assert_shared(case, expected["usd"])
     else:
         assert {other: case.cash(other) for other in expected.get("usd", ())} == {other: usd(x) for other, x in expected.get("usd", {}).items()}
+
+
+def test_a_solvent_counterparty_gives_what_it_can_bear_and_the_next_one_the_rest() -> None:
+    """Another rule: dYdX skips who cannot bear all of it. Here Dave0 gives what its equity of 6,000 bears at 10,000 a coin, and Dave1 the rest."""
+    given = VECTORS[ROOM]["inputs"]
+    case = play(given["accounts"], given["oracle"], rate_ppm=given["mmr_ppm"], pool=UNPLACED)
+    assert {other: case.closed(other, "BTC") for other in ("Dave0", "Dave1")} == {"Dave0": Fraction(6, 10), "Dave1": Fraction(4, 10)}
+    # -44,000 + 0.6 x 40,000 leaves 0.4 x 50,000 in coins to owe nothing; 50,000 + 0.4 x 40,000
+    assert [case.cash(name) for name in ("Carl", "Dave0", "Dave1")] == [0, -20_000, 66_000]
 
 
 def assert_shared(case: Played, expected: dict[str, str]) -> None:
