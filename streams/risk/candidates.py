@@ -116,7 +116,8 @@ class Probes:
             return np.full(len(rows), MAX_LOTS, np.int64)
         groups = self._book.positions.rows["group"][rows["position"]]
         reserved = self._rooms.reserved_of(self._book, groups)
-        return np.maximum(0, rows["group_equity"] - reserved) // loss
+        affordable: NDArray[np.int64] = np.maximum(0, rows["group_equity"] - reserved) // loss
+        return affordable
 
     def _offer(self, probe: dict[str, Any], figures: Any, lots: int) -> dict[str, Any]:
         p, g = self._book.positions.rows, self._book.groups.rows
@@ -132,7 +133,6 @@ class Probes:
             "group_equity": int(figures["group_equity"]), "group_maintenance": int(figures["group_maintenance"]),
             "position_maintenance": int(figures["position_maintenance"]), "room_reserved": reserved,
         }  # fmt: skip
-
 
     def _reserve_room(self, probe: dict[str, Any], group: int, equity: int, lots: int) -> int:
         """Set room aside for the wave, once for all legs of the group; what of its equity is not for this wave.

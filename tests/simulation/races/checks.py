@@ -16,10 +16,10 @@ REFUSED = (Outcome.REJECTED, Outcome.EXPIRED)
 
 def _moments(race: Race, judge: Judge, row: dict[str, Any]) -> list[tuple[int, dict[int, int] | None]]:
     """(time, marks) at which what an instruction rests on may have stood: those of its wave from the probe on, or from the request on."""
-    decision, placement = next(((d, p) for d in race.rows["adl-decisions"] for p in d["placements"] if p["instruction_id"] == row["instruction_id"]),
-                               (None, None))  # fmt: skip
-    if decision is None:
+    found = [(d, p) for d in race.rows["adl-decisions"] for p in d["placements"] if p["instruction_id"] == row["instruction_id"]]
+    if not found:
         return [(judge.at(row["event_time_us"]), None)]
+    decision, placement = found[0]
     probe = next((p for p in race.rows["adl-probes"] if p["wave_id"] == decision["wave_id"]), None)
     if probe is not None:
         vector = {m["instrument"]: m["mark_ticks"] for m in probe["marks"]}

@@ -13,8 +13,19 @@ from unittest.mock import patch
 
 from streams.bus.contract import Chunk, TopicPartition
 from streams.bus.memory import MemoryBus, MemoryReader
-from streams.domain.events import AdlWhen, InstructionKind, LatePolicy, PositionSide, PriceRule, RankPolicy, Role, RoomFloor, UpdateKind
-from streams.domain.instruments import Instrument, InstrumentKind, Pool, Tier
+from streams.domain.events import (
+    AdlWhen,
+    InstructionKind,
+    InstrumentKind,
+    LatePolicy,
+    PositionSide,
+    PriceRule,
+    RankPolicy,
+    Role,
+    RoomFloor,
+    UpdateKind,
+)
+from streams.domain.instruments import Instrument, Pool, Tier
 from streams.engine.lockstep import InstructionFeed
 from streams.engine.machine import Machine
 from streams.engine.shard import RunnerOptions, ShardRunner
@@ -275,8 +286,8 @@ def _uneven(random: Random, poll: Any) -> Any:
 
 async def _race(random: Random, bus: MemoryBus, exchange: Racing, runners: list[ShardRunner], *, even: bool) -> None:
     writer, feed = await bus.writer("races-venue"), await InstructionFeed.open(bus)
-    said: list[Record] | None = exchange.next_records() or []
-    await writer.commit([new_record(stream, row, partition) for stream, partition, row in said])
+    said = exchange.next_records()
+    await writer.commit([new_record(stream, row, partition) for stream, partition, row in said or ()])
     speeds = [random.choice((1, 1, 3, 9)) for _ in runners]
     idle = 0
     while idle < 3:

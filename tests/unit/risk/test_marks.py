@@ -1,5 +1,7 @@
 """What marks and parameters do to the ladder: where nothing may be ordered an episode waits, and goes on at the first mark that allows it."""
 
+from typing import Any
+
 import pytest
 
 from streams.domain.events import Grade, GroupState, InstructionKind
@@ -7,7 +9,7 @@ from streams.domain.instruments import Use
 from tests.support.risk_rows import Desk, instrument, pool
 
 
-def long_ten_at_100(**more: int) -> Desk:
+def long_ten_at_100(**more: Any) -> Desk:
     """Account 11: wallet 200, 10 lots bought at 100. Equity 200 at 100, 80 at 88, 40 at 84; maintenance at 84: 5 % of 840 = 42."""
     desk = Desk()
     desk.feed(instrument(**more), pool(), *desk.opening(11, 200, (1, 10, 1_000)), *desk.opening(12, 10**6, (1, -10, -1_000)))

@@ -23,7 +23,8 @@ SUMMED = {
     "shard-totals": "wallets open_cost external reconciliation instruments.lots instruments.open_interest",
     "adl-probes": "lots_needed score_wallet_floor loss_per_lot",
     "adl-decisions": "placements.lots rows.lots rows.room",
-    "adl-waves": "lots_needed lots_allocated lots_taken residual_lots matched_lots fund_lots needed_budget gained overshoot_lots candidate_lots_total",
+    "adl-waves": "lots_needed lots_allocated lots_taken residual_lots matched_lots fund_lots needed_budget gained overshoot_lots "
+    "candidate_lots_total",
     "adl-executions": "lots instructed_lots quote bankruptcy_quote lots_ahead lots_total position_lots cost group_wallet group_equity "
     "group_maintenance position_maintenance room",
     "fund-ledger": "amount wallet_after inventory_cost_after value_after",
