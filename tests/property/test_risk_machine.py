@@ -52,6 +52,10 @@ def _record(desk: Desk, kind: str, who: int, size: int) -> Record:
             return desk.mark(100)
     wave = desk.now()
     marks = [{"instrument": n, "mark_ticks": 100, "sequence": 1} for n in (1, 2)]
+    named = [
+        {"account": a, "group_instrument": None, "group_side": None, "episode": 1, "revision": 1, "position_side": PositionSide.ONE_WAY}
+        for a in range(1, 6)
+    ]
     row = {
         "wave_id": wave,
         "pool": 1,
@@ -63,6 +67,8 @@ def _record(desk: Desk, kind: str, who: int, size: int) -> Record:
         "score_wallet_floor": 1,
         "shard_count": 1,
         "event_time_us": desk.time_us,
+        "positions": named,
+        "loss_per_lot": size,
         "marks": marks,
     }
     return "adl-probes", row

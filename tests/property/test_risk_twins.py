@@ -30,7 +30,7 @@ def is_priced(book: Book, group: int) -> bool:
 
 
 def slow_crossed(book: Book, instrument: int) -> list[Any]:
-    """Groups that hold the instrument and whose state class is another one now; in an episode only a worse one counts."""
+    """Groups that hold the instrument and whose state class is another one now."""
     crossed = []
     for group in range(len(book.groups)):
         row = book.groups.rows[group]
@@ -38,7 +38,7 @@ def slow_crossed(book: Book, instrument: int) -> list[Any]:
         if not holds or not row["watched"] or not is_priced(book, group):
             continue
         state = state_of(book, group)
-        if state > row["state"] or (state < row["state"] and not row["in_episode"]):
+        if state != row["state"]:
             crossed.append(book.group_key(group))
     return sorted(crossed)
 

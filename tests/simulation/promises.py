@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from streams.bus.contract import TopicPartition
+from streams.domain.events import AnswerKind, WaveStatus
 from streams.errors import CheckFailed
 from streams.wire.codec import codec
 from tests.simulation.world import World
@@ -21,6 +22,7 @@ class _Held:
 
     def __init__(self) -> None:
         self.by_wave: dict[int, dict[Position, int]] = defaultdict(dict)
+        self.over: dict[int, None] = {}  # waves given up while the shard had yet to answer, in one step with its answer perhaps
         self.by_instruction: dict[int, dict[Position, int]] = defaultdict(dict)
         self.ended: dict[int, None] = {}  # results may come before the decision, and wait for their fills
         self._until: dict[int, tuple[int, int]] = {}  # account and account_seq whose fills the result of an instruction waits for
@@ -63,8 +65,9 @@ class _Held:
             if position in offered and part["instruction_id"] not in self.ended:
                 done = self._done.get((part["instruction_id"], position), 0)
                 self.by_instruction[part["instruction_id"]][position] = max(0, part["lots"] - done)
-        if row["chunk"] == row["chunks"] - 1:
+        if row["status"] in (WaveStatus.ALLOCATED, WaveStatus.CLOSED) and row["chunk"] == row["chunks"] - 1:
             self.by_wave.pop(row["wave_id"], None)
+            self.over[row["wave_id"]] = None
 
     def filled(self, row: dict[str, Any]) -> None:
         """Lots leave by fill, and nobody holds more than there is: a position that shrinks under its owner's hands takes holds along."""
@@ -96,7 +99,8 @@ class _Held:
             after += change
             lots.append(offer["lots"] + after)
         self._lots[position] = min(lots, key=abs)
-        self.by_wave[wave][position] = offer["offered_lots"]
+        if wave not in self.over:
+            self.by_wave[wave][position] = offer["offered_lots"]
         self._trim(position)
 
 
@@ -127,6 +131,7 @@ def _shard(world: World, name: str, instruments: dict[int, int]) -> Iterator[str
         offers = [
             (row["wave_id"], (offer["account"], instruments.get(row["wave_id"], 0), offer["position_side"]), offer)
             for row in candidates.get(step["step"], ())
+            if row["kind"] == AnswerKind.ANSWER
             for offer in row["rows"]
         ]
         for wave, position, offer in offers:

@@ -67,7 +67,7 @@ class Racing(Exchange):
         self._random = random
         self.calm_us = 0
         self.books: dict[int, tuple[dict[Any, int], dict[Any, int], dict[int, int]]] = {}  # time -> (cash, lots, marks)
-        self.own_trades: list[tuple[int, int, int]] = []  # (time, account, instrument)
+        self.own_trades: list[tuple[int, int, int]] = []  # (time, account, instrument): what its owner did, or a SNAPSHOT
         self.outcomes: dict[tuple[int, int], tuple[int, int]] = {}  # (instruction, account) -> (time, outcome)
 
     @property
@@ -96,6 +96,8 @@ class Racing(Exchange):
         self.books[time_us] = dict(self.book.cash), dict(self.book.lots), dict(self.book.marks)
         for stream, _, row in said:
             if stream == "fills" and row["instruction_id"] is None:
+                self.own_trades.append((time_us, row["account"], row["instrument"]))
+            elif stream == "account-updates" and row["kind"] == UpdateKind.SNAPSHOT and row["instrument"] is not None and time_us > START_US:
                 self.own_trades.append((time_us, row["account"], row["instrument"]))
             elif stream == "instruction-results":
                 self.outcomes[row["instruction_id"], row["account"]] = (time_us, row["outcome"])

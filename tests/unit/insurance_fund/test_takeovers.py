@@ -31,7 +31,8 @@ def value(desk: Desk) -> int:
 def test_bearable_lots_are_the_most_whose_loss_fits(lots: int, sign: int, mark_value: int, quote: int, fund_value: int, most: int) -> None:
     most = min(most, lots)
     losses = {k: quote * k // lots - sign * k * mark_value for k in range(most + 1)}
-    expected = max((k for k in losses if losses[k] <= fund_value), default=0)
+    is_gain = quote <= sign * lots * mark_value  # never refused
+    expected = max((k for k in losses if losses[k] <= fund_value or is_gain), default=0)
     assert bearable_lots(lots=lots, quote=quote, value=sign * lots * mark_value, most=most, fund_value=fund_value) == expected
 
 
