@@ -42,6 +42,11 @@ def quote_part_floor(quote: int, lots: int, of_lots: int) -> int:
     return quote * lots // of_lots
 
 
+def quote_part_ceil(quote: int, lots: int, of_lots: int) -> int:
+    """The part of `quote` that is left for `lots` when the others of `of_lots` went first: with `quote_part_floor` of those it adds up exactly."""
+    return quote - quote_part_floor(quote, of_lots - lots, of_lots)
+
+
 def largest_remainder(amount: int, weights: Mapping[K, int]) -> dict[K, int]:
     """Share `amount` by weight in whole units, left-over units to the largest remainders, ties to the smallest id. Sums exactly.
 

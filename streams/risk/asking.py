@@ -11,7 +11,7 @@ from streams.domain.bankruptcy import bankruptcy_quotes
 from streams.domain.batch import Outputs
 from streams.domain.episodes import group_fields
 from streams.domain.events import AnswerKind, InsolvencyKind
-from streams.domain.money import quote_part_floor
+from streams.domain.money import quote_part_ceil
 from streams.domain.state import StateTable
 from streams.risk.book import Book
 from streams.risk.clock import Clock
@@ -78,7 +78,7 @@ class Asking:
         equity, values, maintenance = self._book.measure(group)
         quotes = dict(zip(values, bankruptcy_quotes(list(values.values()), equity, list(maintenance.values())), strict=True))
         signed = int(self._book.positions.rows["lots"][row])
-        return Figures(lots if signed > 0 else -lots, quote_part_floor(quotes[row], lots, abs(signed)), equity, sum(maintenance.values()))
+        return Figures(lots if signed > 0 else -lots, quote_part_ceil(quotes[row], lots, abs(signed)), equity, sum(maintenance.values()))
 
     def _tell_position(self, group: int, episode: int, position: PositionKey, figures: Figures, time_us: int, out: Outputs) -> None:
         key, asked = self._book.group_key(group), self.asked.get(position)

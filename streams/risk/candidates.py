@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from streams.domain.bankruptcy import bankruptcy_quotes
 from streams.domain.batch import Outputs
 from streams.domain.events import AnswerKind, MarginMode, PositionSide, RankPolicy, RoomFloor
-from streams.domain.money import MAX_LOTS, quote_part_floor
+from streams.domain.money import MAX_LOTS, quote_part_ceil
 from streams.domain.state import StateTable
 from streams.ranking.order import Candidates, rank_until
 from streams.risk.asking import Asking
@@ -96,7 +96,7 @@ class Probes:
         if not lots or not is_priced or is_well:
             return 0, 0, 0, 0
         quotes = dict(zip(values, bankruptcy_quotes(list(values.values()), equity, list(maintenance.values())), strict=True))
-        return lots if signed > 0 else -lots, quote_part_floor(quotes[row], lots, abs(signed)), equity, required
+        return lots if signed > 0 else -lots, quote_part_ceil(quotes[row], lots, abs(signed)), equity, required
 
     # -- those who can take them ----------------------------------------------------------------------------------------------------------
 

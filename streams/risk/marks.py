@@ -89,6 +89,7 @@ class Marks:
 
     def resume(self, instrument: int, time_us: int, out: Outputs) -> None:
         """What waited for the instrument goes on."""
+        self._episodes.marked(instrument, time_us, out)
         for group in dict.fromkeys(int(self._book.positions.rows["group"][p]) for p in self._book.holders(self._book.instrument_row(instrument))):
             if self._book.is_crossing(group):
                 self._episodes.judge(group, time_us, out)

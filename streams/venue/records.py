@@ -107,6 +107,7 @@ class Recorder:
             "index_ticks": index_ticks,
             "sequence": sequence,
             "grade": int(grade),
+            "epoch": None,
         }
         self._records.append(("marks", 0, row))
 
