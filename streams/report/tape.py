@@ -63,7 +63,8 @@ def forced_fills(log: Log, market: Market) -> list[Forced]:
         row = {name: int(column[at]) for name, column in columns.items()}
         instruction = None if row["instruction_id"] == NULL else row["instruction_id"]
         account, mark = decided.get(row["instruction_id"], (None, NULL))
-        if row["account"] == account or (account is None and row["lots"] < 0):  # without its instruction: the side that sold
+        is_one_of_two = row["counter_account"] != account or row["lots"] < 0  # both sides of one account: the side that sold
+        if (row["account"] == account and is_one_of_two) or (account is None and row["lots"] < 0):  # without its instruction: likewise
             ticks = market.mark_at(row["instrument"], row["event_time_us"]) if mark == NULL else mark
             tape.append(
                 Forced(
