@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
+
+from streams.adl import allocation
 from streams.domain.events import FillKind
 from streams.risk import episodes
 from streams.risk.asking import Asking
@@ -12,6 +15,7 @@ from streams.risk.candidates import Probes
 from streams.risk.machine import RiskMachine
 from streams.risk.reservations import ASKED, Reservations
 from streams.risk.waiting import Waiting
+from tests.simulation.races import stage
 
 
 @contextlib.contextmanager
@@ -68,16 +72,29 @@ def without_meaning_of_outcomes() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def without_withdrawing_offers() -> Iterator[None]:
-    """A wave keeps the lots of a candidate that must be liquidated itself, and the wave's end is not noticed."""
-    with patch.object(Asking, "withdraw", lambda *_: None), patch.object(Reservations, "free", lambda self, row: 0):
+def without_one_time_line() -> Iterator[None]:
+    """A shard takes what each read brings, whatever else is known to be unread."""
+    with patch.object(stage, "IN_ORDER", False):
+        yield
+
+
+@contextlib.contextmanager
+def without_room() -> Iterator[None]:
+    """A winner gives lots whatever they cost its group, and nobody checks."""
+    with (
+        patch.object(allocation._Purse, "most", lambda self, place, piece, done, most: most),
+        patch.object(allocation, "check", lambda *_: None),
+        patch.object(Probes, "_affordable", lambda self, probe, rows: np.full(len(rows), 2**40, np.int64)),
+    ):
         yield
 
 
 RULES: dict[str, tuple[Callable[[], contextlib.AbstractContextManager[None]], set[str]]] = {
     "judging-when-money-moves": (without_judging_when_money_moves, {"vanished", "healthy", "books"}),
     "asking-the-liquidated-side": (without_asking_the_liquidated_side, {"healthy", "gains"}),
-    "telling-changes": (without_telling_changes, {"twice", "vanished", "healthy", "bounded"}),
+    "telling-changes": (without_telling_changes, {"twice", "vanished", "healthy", "bounded", "stopped"}),
+    "one-time-line": (without_one_time_line, {"healthy", "books", "stopped"}),
+    "room": (without_room, {"ruined"}),
     "waiting-for-the-next-mark": (without_waiting_for_the_next_mark, {"vanished"}),
     "meaning-of-outcomes": (without_meaning_of_outcomes, {"escalated"}),
 }

@@ -48,6 +48,7 @@ STEP_US = 10_000
 BASE_TICKS = {1: 1_000, 2: 400}
 RATE_PPM = 50_000
 JUMPS = (55, 70, 85, 92, 97, 100, 100, 103, 108, 118, 135)  # hundredths of the base price
+IN_ORDER = True  # accounts shards take their inputs in the order of event time
 CALM_MARKS = 12  # marks that stand still at the end, so that everything can be finished
 REFUSABLE = (InstructionKind.LIQUIDATE, InstructionKind.TAKEOVER, InstructionKind.ADL, InstructionKind.UNWIND, InstructionKind.COVER)
 
@@ -95,9 +96,9 @@ class Racing(Exchange):
         time_us = self._recorder.time_us
         self.books[time_us] = dict(self.book.cash), dict(self.book.lots), dict(self.book.marks)
         for stream, _, row in said:
-            if stream == "fills" and row["instruction_id"] is None:
-                self.own_trades.append((time_us, row["account"], row["instrument"]))
-            elif stream == "account-updates" and row["kind"] == UpdateKind.SNAPSHOT and row["instrument"] is not None and time_us > START_US:
+            if (stream == "fills" and row["instruction_id"] is None) or (
+                stream == "account-updates" and row["kind"] == UpdateKind.SNAPSHOT and row["instrument"] is not None and time_us > START_US
+            ):
                 self.own_trades.append((time_us, row["account"], row["instrument"]))
             elif stream == "instruction-results":
                 self.outcomes[row["instruction_id"], row["account"]] = (time_us, row["outcome"])
@@ -256,7 +257,7 @@ async def _run(seed: int, steps: int, accounts: int, even: bool) -> Race:
 
     await bus.create_topics({s: partition_count(s, account_partitions=PARTITIONS, shards=shards) for s in STREAMS})
     names: list[tuple[TaskName, int]] = [*(("accounts", n) for n in range(shards)), ("pools", 0)]
-    options = RunnerOptions(patience_ms=None)
+    options = RunnerOptions(patience_ms=None, in_order=IN_ORDER)
     runners = [
         ShardRunner(bus, TaskSpec(task, shard, shards, PARTITIONS, "races"), factory, owner="race", observer=heard, options=options)
         for task, shard in names
