@@ -119,7 +119,7 @@ class InsuranceFund:
     def deficit(self, row: Mapping[str, Any]) -> None:
         """A DEFICIT: what the group owes now, all of it."""
         self.deficits.owe(
-            episode_of(row), pool=row["pool"], partition=row["partition"], amount=row["deficit"], revision=row["revision"], told_us=row["time_us"]
+            episode_of(row), pool=row["pool"], partition=row["partition"], amount=row["deficit"], revision=row["revision"], told_us=row["event_time_us"]
         )
 
     def close(self, episode: Episode) -> None:
@@ -148,7 +148,7 @@ class InsuranceFund:
             case InstructionKind.UNWIND:
                 self.unwinds.ended(instruction_id, ended, is_refused=is_refused, now_us=now_us, out=out)
             case _ if ended.episode is not None:
-                self.deficits.ended(instruction_id, ended, ended.episode, result_us=row["time_us"], out=out)
+                self.deficits.ended(instruction_id, ended, ended.episode, result_us=row["event_time_us"], out=out)
         if ended.episode is not None:
             self.deficits.instruction_ended(ended.episode)
 
