@@ -7,7 +7,7 @@ from tests.simulation.races.checks import problems
 from tests.simulation.races.rules import RULES
 from tests.simulation.races.stage import run
 
-SEEDS = 150
+SEEDS = 40
 SEEDS_WITHOUT = 150
 
 
