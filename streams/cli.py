@@ -179,7 +179,7 @@ def reconcile(
 def record(
     *,
     directory: Directory,
-    topics: Annotated[list[str] | None, typer.Option("--topic", "-t", help="A stream to copy; left out, all of them. Repeatable.")] = None,
+    topics: Annotated[list[str] | None, typer.Option("--topic", "-t", help="A topic to copy; left out, all of them. Repeatable.")] = None,
     start: From = None,
     stop: To = None,
     deployment: Deployment = None,

@@ -9,7 +9,7 @@ import typer
 from streams.cli_options import Bootstrap, Config, Deployment, Directory, Json, SourceBus, SourceName, source_of
 
 dlq_app = typer.Typer(help="Records that could not be applied: look at them, correct them, or let them go.", rich_markup_mode=None)
-Place = Annotated[str, typer.Argument(metavar="PLACE", help="Where the record stands: <stream>/<partition>/<offset>, as `dlq list` prints it.")]
+Place = Annotated[str, typer.Argument(metavar="PLACE", help="Where the record stands: <topic>/<partition>/<offset>, as `dlq list` prints it.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show accounts and raw bytes; without it accounts are hashed.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")]

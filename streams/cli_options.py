@@ -22,7 +22,9 @@ Bootstrap = Annotated[str | None, typer.Option("--bootstrap-servers", "-b", help
 Deployment = Annotated[str | None, typer.Option("--deployment", help="Prefix of every topic and transactional id.")]
 Shards = Annotated[int | None, typer.Option("--shards", min=1, help="Accounts shards; fixed for the life of a deployment.")]
 SourceBus = Annotated[SourceName, typer.Option("--bus", help="directory: a recording (--dir). kafka: the topics of --deployment as they are now.")]
-_RANGE = "a place in the log: beginning, end, an offset, s@<ms> or an ISO time; for one stream or partition: fills=..., fills/3=... (repeatable)."
+_RANGE = (
+    "a place in the log: beginning, end, an offset, s@<ms>, an ISO time; of one topic or partition: marks=..., account-events/3=... (repeatable)."
+)
 From = Annotated[list[str] | None, typer.Option("--from", help=f"Begin at {_RANGE}")]
 To = Annotated[list[str] | None, typer.Option("--to", help=f"End before {_RANGE}")]
 Partitions = Annotated[int | None, typer.Option("--account-partitions", min=1, help="Partitions of the account-keyed topics.")]

@@ -20,8 +20,8 @@ from streams.domain.resolution import Unplaced, episode_of
 from streams.domain.state import Digested, StateTable, combine, scalars_from_arrow, scalars_to_arrow
 from streams.insurance_fund.machine import InsuranceFund
 
-VERSION: Final = 2
-RESULTS: Final = "instruction-results"  # the stream that tells how the instructions of this task ended
+VERSION: Final = 3
+RESULTS: Final = "pool-results"  # the stream that tells how the instructions of this task ended
 FUND_KINDS: Final = (InstructionKind.TAKEOVER, InstructionKind.UNWIND, InstructionKind.COVER, InstructionKind.SOCIALISE)
 
 
@@ -153,7 +153,7 @@ class PoolsMachine:
             return
         match row["kind"]:
             case InsolvencyKind.POSITION:
-                self.adl.tell(self._unplaced(row), is_fresh=row["marks_seen"] == self.marks_seen)
+                self.adl.tell(self._unplaced(row), is_fresh=row["marks_seen"] == self.marks_seen, heard=row["decisions_heard"])
             case InsolvencyKind.DEFICIT:
                 self.fund.deficit(row)
             case InsolvencyKind.CLOSED:
@@ -169,7 +169,7 @@ class PoolsMachine:
         )  # fmt: skip
 
     def _result(self, row: Mapping[str, Any], out: Outputs) -> None:
-        """Route a result to the room that sent the instruction; those of the accounts task pass by here too."""
+        """Route a result to the room that sent the instruction."""
         if row["kind"] == InstructionKind.ADL:
             episodes, execution = self.adl.result(row, out, self.now_us)
             if execution is not None:
@@ -187,7 +187,8 @@ class PoolsMachine:
     def _scalars(self) -> dict[str, int]:
         return {
             "version": VERSION, "shard_count": self.shard_count, "clock_us": self.clock_us, "now_us": self.now_us,
-            "wave_number": self.adl.wave_number, "marks_seen": self.marks_seen, "held_number": self.held_number,
+            "wave_number": self.adl.wave_number, "decisions": self.adl.requests.decisions,
+            "marks_seen": self.marks_seen, "held_number": self.held_number,
             "ahead_us": self.market.time.ahead_us, "is_witnessed": int(self.market.time.is_witnessed),
         }  # fmt: skip
 
@@ -209,6 +210,6 @@ class PoolsMachine:
         self.now_us, self.marks_seen = scalars["now_us"], scalars["marks_seen"]
         self.held_rows.from_arrow(tables[self.held_rows.name])
         self.held_number = scalars["held_number"]
-        self.adl.restore(tables, scalars["wave_number"])
+        self.adl.restore(tables, scalars["wave_number"], scalars["decisions"])
         self.fund.restore(tables)
         self.conservation.restore(tables)

@@ -1,7 +1,8 @@
-"""Every stream in one table: schema, key, partitioning, who writes and reads it, how long it is kept.
+"""Every stream in one table: schema, key, partitioning, who writes and reads it, how long it is kept; and the topics that carry them.
 
-Names here are stream names; a topic on a broker is `<deployment>.<stream>`. Partitioning:
-ACCOUNT = as many partitions as `fills`, the partition the exchange chose for the account; SHARD = one per accounts shard; ONE = a single partition.
+A stream is one kind of record. A topic carries one stream, or several whose one order matters: what the exchange says of an account, and what the
+pools task says to the shards. There the framing of a record names its stream (wire/kinds.py). On a broker it is `<deployment>.<topic>`. Partitioning:
+ACCOUNT = as many partitions as `account-events`, the partition the exchange chose for the account; SHARD = one per accounts shard; ONE = one.
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,12 @@ class Stream:
     written_by: Literal["exchange", "accounts", "pools", "engine", "notify"]
     retention_ms: int
     tie: tuple[str, ...] = ()
+    carrier: str | None = None  # the topic that carries it beside others; None: one of its own name
+
+    @property
+    def topic(self) -> str:
+        """The topic that carries it."""
+        return self.carrier or self.name
 
     @property
     def table(self) -> str:
@@ -40,6 +47,20 @@ class Stream:
         return self.name.replace("-", "_")
 
 
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic and the streams it carries; they share all of this."""
+
+    name: str
+    streams: tuple[str, ...]
+    key: Key
+    partitioning: Partitioning
+    written_by: str
+    retention_ms: int
+
+
+ACCOUNT_EVENTS = "account-events"
+WAVE_ROUNDS = "adl-rounds"
 A, S, O = Partitioning.ACCOUNT, Partitioning.SHARD, Partitioning.ONE
 
 # Inputs are kept for ever: brokers age segments by record timestamp, and replay needs every version of a parameter.
@@ -49,18 +70,19 @@ STREAMS: dict[str, Stream] = {
         Stream("instruments", "instrument", "instrument", O, "exchange", FOREVER_MS),
         Stream("pools", "pool", "pool", O, "exchange", FOREVER_MS),
         Stream("marks", "mark", "instrument", O, "exchange", FOREVER_MS),
-        Stream("fills", "fill", "account", A, "exchange", FOREVER_MS),
-        Stream("account-updates", "account_update", "account", A, "exchange", FOREVER_MS),
-        Stream("instruction-results", "instruction_result", "account", A, "exchange", FOREVER_MS, ("account", "instruction_id")),
+        Stream("fills", "fill", "account", A, "exchange", FOREVER_MS, carrier=ACCOUNT_EVENTS),
+        Stream("account-updates", "account_update", "account", A, "exchange", FOREVER_MS, carrier=ACCOUNT_EVENTS),
+        Stream("instruction-results", "instruction_result", "account", A, "exchange", FOREVER_MS, carrier=ACCOUNT_EVENTS),
         Stream("corrections", "correction", "account", A, "exchange", FOREVER_MS),
         Stream("instructions", "instruction", "account", A, "engine", FOREVER_MS),
         Stream("account-states", "account_state", "account", A, "accounts", FOREVER_MS),
         Stream("insolvencies", "insolvency", "pool", O, "accounts", FOREVER_MS, ("kind", "account", "instrument", "position_side")),
         Stream("fund-flows", "fund_flow", "pool", O, "accounts", FOREVER_MS, ("account", "account_seq")),
+        Stream("pool-results", "instruction_result", "account", O, "accounts", FOREVER_MS, ("account", "instruction_id")),
         Stream("adl-candidates", "adl_candidates", "pool", O, "accounts", FOREVER_MS, ("wave_id", "shard", "chunk")),
         Stream("shard-totals", "shard_totals", "asset", O, "accounts", FOREVER_MS, ("asset", "event_second", "shard")),
-        Stream("adl-probes", "adl_probe", "instrument", O, "pools", FOREVER_MS),
-        Stream("adl-decisions", "adl_decision", "instrument", O, "pools", FOREVER_MS),
+        Stream("adl-probes", "adl_probe", "instrument", O, "pools", FOREVER_MS, carrier=WAVE_ROUNDS),
+        Stream("adl-decisions", "adl_decision", "instrument", O, "pools", FOREVER_MS, carrier=WAVE_ROUNDS),
         Stream("adl-waves", "adl_wave", "instrument", O, "pools", FOREVER_MS),
         Stream("adl-executions", "adl_execution", "instrument", O, "pools", FOREVER_MS),
         Stream("fund-ledger", "fund_ledger", "pool", O, "pools", FOREVER_MS),
@@ -72,13 +94,27 @@ STREAMS: dict[str, Stream] = {
     )
 }
 
-# Order of streams at one event time.
-ACCOUNTS_READS = ("instruments", "pools", "account-updates", "fills", "instruction-results", "corrections", "adl-decisions", "marks", "adl-probes")
-POOLS_READS = ("instruments", "pools", "marks", "fund-flows", "instruction-results", "insolvencies", "adl-candidates", "shard-totals")
+
+def _topics() -> dict[str, Topic]:
+    carried: dict[str, list[Stream]] = {}
+    for stream in STREAMS.values():
+        carried.setdefault(stream.topic, []).append(stream)
+    return {
+        name: Topic(name, tuple(s.name for s in streams), *((f := streams[0]).key, f.partitioning, f.written_by, f.retention_ms))
+        for name, streams in carried.items()
+    }
+
+
+TOPICS: dict[str, Topic] = _topics()
+
+# Topics in their order at one event time.
+ACCOUNTS_READS = ("instruments", "pools", ACCOUNT_EVENTS, "corrections", "marks", WAVE_ROUNDS)
+POOLS_READS = ("instruments", "pools", "marks", "fund-flows", "pool-results", "insolvencies", "adl-candidates", "shard-totals")
+EXCHANGE_TOPICS = tuple(topic.name for topic in TOPICS.values() if topic.written_by == "exchange")
 EXCHANGE_STREAMS = tuple(s.name for s in STREAMS.values() if s.written_by == "exchange")
 JOURNALS = {"accounts": "accounts-journal", "pools": "pools-journal"}
 
 
-def partition_count(stream: str, *, account_partitions: int, shards: int) -> int:
-    """How many partitions a stream has in a deployment."""
-    return {A: account_partitions, S: shards, O: 1}[STREAMS[stream].partitioning]
+def partition_count(topic: str, *, account_partitions: int, shards: int) -> int:
+    """How many partitions a topic has in a deployment."""
+    return {A: account_partitions, S: shards, O: 1}[TOPICS[topic].partitioning]

@@ -85,11 +85,13 @@ class Deciding:
         placed: dict[MarketSide, list[Asking]] = {}
         for asking, position in zip(fresh, told, strict=True):
             if asking.placed:
-                self._requests.placed(position, sum(lots for lots, _ in asking.placed))
                 placed.setdefault(market_of(position), []).append(asking)
         for side, done in sorted(placed.items()):
             placements = [row for asking in done for row in _placements(asking)[: len(asking.placed)]]
-            _tell(out, 0, done[0].position.pool, side, WaveStatus.PLACED, [], placements, now_us)
+            self._tell(out, 0, done[0].position.pool, side, WaveStatus.PLACED, [], placements, now_us)
+        for asking, position in zip(fresh, told, strict=True):
+            if asking.placed:
+                self._requests.placed(position, sum(lots for lots, _ in asking.placed))
 
     # -- a wave -------------------------------------------------------------------------------------------------------------------------
 
@@ -114,7 +116,7 @@ class Deciding:
     def _answered(self, wave_id: int, shard_count: int) -> Answered:
         shards = self._waves.asking[wave_id].shards
         chunks = self._waves.end_asking(wave_id)
-        standing = {(s.account, s.position_side, s.revision): s for _, chunk in chunks for s in chunk.positions}
+        standing = {(s.account, s.position_side, s.episode, s.revision): s for _, chunk in chunks for s in chunk.positions}
         asking = [Asking(self._as_it_stands(piece, standing)) for piece in self._waves.pieces_of(wave_id)]
         wave = replace(
             self._waves.waves[wave_id], is_decided=True, shards=shards, incomplete=shard_count - shards,
@@ -122,13 +124,13 @@ class Deciding:
         )  # fmt: skip
         return Answered(wave, asking, [candidate for _, chunk in chunks for candidate in chunk.rows])
 
-    def _as_it_stands(self, piece: Piece, standing: Mapping[tuple[int, int, int], Standing]) -> Unplaced:
+    def _as_it_stands(self, piece: Piece, standing: Mapping[tuple[int, int, int, int], Standing]) -> Unplaced:
         """The position at the wave's marks: nothing to place if it has recovered, was told anew, is over, or nobody answered for it.
 
         A shard that answers before it has read what was placed directly names those lots too: never more than was left of the request.
         """
         told = piece.position
-        now = standing.get((told.episode.group.account, told.position_side, told.revision))
+        now = standing.get((told.episode.group.account, told.position_side, told.episode.number, told.revision))
         if now is None or piece.is_closed or now.lots * told.sign <= 0 or not self._requests.stands(told):
             return replace(told, lots=0, quote=0)
         whole = replace(told, lots=abs(now.lots), quote=now.bankruptcy_quote, equity=now.equity, maintenance=now.maintenance)
@@ -153,8 +155,6 @@ class Deciding:
             residual_lots=sum(asking.position.lots for asking in side.asking),
         )  # fmt: skip
         self._waves.waves[wave.wave_id] = wave
-        for piece in self._waves.pieces_of(wave.wave_id):
-            self._requests.decided(piece.position)
         rows = [
             {
                 "account": ranked[pair.offsetting].account, "position_side": ranked[pair.offsetting].position_side, "lots": pair.lots,
@@ -165,7 +165,9 @@ class Deciding:
         placements = [row for asking in side.asking for row in _placements(asking)]
         is_placed = any(asking.placed for asking in side.asking)
         status = WaveStatus.ALLOCATED if is_placed else WaveStatus.CLOSED
-        _tell(out, wave.wave_id, wave.pool, wave.market, status, rows, placements, now_us)
+        self._tell(out, wave.wave_id, wave.pool, wave.market, status, rows, placements, now_us)
+        for piece, asking in zip(self._waves.pieces_of(wave.wave_id), side.asking, strict=True):
+            self._requests.decided(piece.position, sum(lots for lots, _ in asking.placed))
         return wave
 
     # -- who takes ----------------------------------------------------------------------------------------------------------------------
@@ -255,6 +257,34 @@ class Deciding:
             ids.append(key)
         return ids
 
+    # -- telling the shards -------------------------------------------------------------------------------------------------------------
+
+    def _tell(
+        self, out: Outputs, wave_id: int, pool: int, market: MarketSide, status: WaveStatus, rows: Sequence[dict[str, Any]],
+        placements: Sequence[dict[str, Any]], now_us: int,
+    ) -> None:  # fmt: skip
+        """The adl-decisions rows. Sent in any case, for they release what was reserved."""
+        chunks = max(1, div_ceil(max(len(rows), len(placements)), DECISION_ROWS))
+        self._requests.decisions += chunks
+        for chunk in range(chunks):
+            part = slice(chunk * DECISION_ROWS, (chunk + 1) * DECISION_ROWS)
+            out.emit(
+                "adl-decisions",
+                {
+                    "wave_id": wave_id, "pool": pool, "instrument": market.instrument, "side": market.side, "status": status, "chunk": chunk,
+                    "chunks": chunks, "event_time_us": now_us, "placements": placements[part], "rows": rows[part],
+                },
+            )  # fmt: skip
+
+    def tell_withdrawn(self, out: Outputs, wave: Wave, rows: Sequence[Mapping[str, Any]], now_us: int) -> None:
+        """These candidates are the shard's again."""
+        given = [{"account": r["account"], "position_side": r["position_side"], "lots": 0, "instruction_id": 0, "room": 0} for r in rows]
+        self._tell(out, wave.wave_id, wave.pool, wave.market, WaveStatus.WITHDRAWN, given, [], now_us)
+
+    def tell_over(self, out: Outputs, wave_id: int, pool: int, market: MarketSide, now_us: int) -> None:
+        """The wave is over for a shard that answers after its decision: what it has reserved is free."""
+        self._tell(out, wave_id, pool, market, WaveStatus.CLOSED, [], [], now_us)
+
 
 def _longs_first(wave: Wave) -> bool:
     return wave.market.side != PositionSide.SHORT  # shorts offset longs
@@ -306,34 +336,9 @@ def _ranked(wave: Wave, candidates: Sequence[Candidate]) -> list[Candidate]:
 def _placements(asking: Asking) -> list[dict[str, Any]]:
     """What becomes of a position: what instructions hold, then what goes back to its shard."""
     position = asking.position
-    who = {"account": position.episode.group.account, "position_side": position.position_side, "revision": position.revision}
+    who = {
+        "account": position.episode.group.account, "position_side": position.position_side, "episode": position.episode.number,
+        "revision": position.revision,
+    }  # fmt: skip
     rows: list[dict[str, Any]] = [{**who, "lots": lots, "instruction_id": key} for lots, key in asking.placed]
     return rows if rows and not position.lots else [*rows, {**who, "lots": position.lots, "instruction_id": None}]
-
-
-def _tell(
-    out: Outputs, wave_id: int, pool: int, market: MarketSide, status: WaveStatus, rows: Sequence[dict[str, Any]],
-    placements: Sequence[dict[str, Any]], now_us: int,
-) -> None:  # fmt: skip
-    """The adl-decisions rows. Sent in any case, for they release what was reserved."""
-    chunks = max(1, div_ceil(max(len(rows), len(placements)), DECISION_ROWS))
-    for chunk in range(chunks):
-        part = slice(chunk * DECISION_ROWS, (chunk + 1) * DECISION_ROWS)
-        out.emit(
-            "adl-decisions",
-            {
-                "wave_id": wave_id, "pool": pool, "instrument": market.instrument, "side": market.side, "status": status, "chunk": chunk,
-                "chunks": chunks, "event_time_us": now_us, "placements": placements[part], "rows": rows[part],
-            },
-        )  # fmt: skip
-
-
-def tell_withdrawn(out: Outputs, wave: Wave, rows: Sequence[Mapping[str, Any]], now_us: int) -> None:
-    """These candidates are the shard's again."""
-    given = [{"account": r["account"], "position_side": r["position_side"], "lots": 0, "instruction_id": 0, "room": 0} for r in rows]
-    _tell(out, wave.wave_id, wave.pool, wave.market, WaveStatus.WITHDRAWN, given, [], now_us)
-
-
-def tell_over(out: Outputs, wave_id: int, pool: int, market: MarketSide, now_us: int) -> None:
-    """The wave is over for a shard that answers after its decision: what it has reserved is free."""
-    _tell(out, wave_id, pool, market, WaveStatus.CLOSED, [], [], now_us)

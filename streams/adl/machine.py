@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from streams.adl.deciding import CANDIDATE_OF_ROW, STANDING_OF_ROW, Deciding, Offer, loss_per_lot, tell_over, tell_withdrawn
+from streams.adl.deciding import CANDIDATE_OF_ROW, STANDING_OF_ROW, Deciding, Offer, loss_per_lot
 from streams.adl.execution import execution_row, given_up, haircut_ppm, wave_row
 from streams.adl.requests import Market as MarketSide
 from streams.adl.requests import Requests
@@ -40,16 +40,16 @@ class Adl:
         """The tables; `wave_number` stands beside them."""
         return self.requests.table, *self.waves.parts, self.open.table
 
-    def restore(self, tables: Mapping[str, pa.RecordBatch], wave_number: int) -> None:
+    def restore(self, tables: Mapping[str, pa.RecordBatch], wave_number: int, decisions: int) -> None:
         """Take over the tables of a snapshot."""
-        self.requests.restore(tables)
+        self.requests.restore(tables, decisions)
         self.open.restore(tables)
         self.waves.restore(tables, self.open.table)
         self.wave_number = wave_number
 
-    def tell(self, position: Unplaced, *, is_fresh: bool) -> None:
-        """What is to be placed of a position now; `is_fresh`: at the marks in force."""
-        self.requests.tell(position, is_fresh=is_fresh)
+    def tell(self, position: Unplaced, *, is_fresh: bool, heard: int) -> None:
+        """What is to be placed of a position now; `is_fresh`: at the marks in force; `heard`: how many decisions its shard had heard."""
+        self.requests.tell(position, is_fresh=is_fresh, heard=heard)
 
     def close(self, episode: Episode) -> None:
         """CLOSED: the episode is over."""
@@ -139,7 +139,7 @@ class Adl:
         elif row["kind"] == AnswerKind.WITHDRAWN:
             for candidate in row["rows"]:
                 self.waves.withdraw(wave_id, shard, candidate["account"], candidate["position_side"])
-            tell_withdrawn(out, self.waves.waves[wave_id], row["rows"], now_us)
+            self.deciding.tell_withdrawn(out, self.waves.waves[wave_id], row["rows"], now_us)
         else:
             candidates = tuple(Candidate._make(CANDIDATE_OF_ROW(candidate)) for candidate in row["rows"])
             positions = tuple(Standing._make(STANDING_OF_ROW(position)) for position in row["positions"])
@@ -151,7 +151,7 @@ class Adl:
         out.alarm("candidates_not_asked_for", wave_id=row["wave_id"], shard=row["shard"], chunk=row["chunk"])
         if row["chunk"] == row["chunks"] - 1:
             market = MarketSide(0, PositionSide.UNKNOWN) if wave is None else wave.market
-            tell_over(out, row["wave_id"], row["pool"], market, now_us)
+            self.deciding.tell_over(out, row["wave_id"], row["pool"], market, now_us)
 
     def result(self, row: Mapping[str, Any], out: Outputs, now_us: int) -> tuple[tuple[Episode, ...], Deleveraged | None]:
         """One party's result. With the last one: the episodes that waited for it, and what a winner gave, if that episode is not over.

@@ -38,11 +38,15 @@ class AskedKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The newest that was told; no lots: nothing is to be placed. `wave_id`: the wave it is in; `sent`: instructions sent for it outside of pairs."""
+    """The newest that was told; no lots: nothing is to be placed. `wave_id`: the wave it is in; `sent`: instructions sent for it outside of pairs.
+
+    `decided`: number of the newest decision that instructed some of its lots.
+    """
 
     position: Unplaced
     wave_id: int = 0
     sent: int = 0
+    decided: int = 0
 
 
 def market_of(position: Unplaced) -> Market:
@@ -65,6 +69,7 @@ class Requests:
 
     def __init__(self) -> None:
         self.table: StateTable[AskedKey, Request] = StateTable("adl_requests", AskedKey, Request)
+        self.decisions = 0  # records of decisions said so far
         self._clear()
 
     def _clear(self) -> None:
@@ -72,9 +77,10 @@ class Requests:
         self._of_episode: dict[Episode, dict[AskedKey, None]] = {}
         self._fresh: dict[AskedKey, None] = {}  # heard in the event under way, at the marks in force
 
-    def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
-        """Take over the table of a snapshot."""
+    def restore(self, tables: Mapping[str, pa.RecordBatch], decisions: int) -> None:
+        """Take over the table of a snapshot, and how many decisions were said."""
         self.table.from_arrow(tables[self.table.name])
+        self.decisions = decisions
         self._clear()
         for key, request in self.table.items():
             self._index(key, request)
@@ -94,15 +100,21 @@ class Requests:
         self.table[key] = request
         self._index(key, request)
 
-    def tell(self, position: Unplaced, *, is_fresh: bool) -> None:
-        """What is to be placed now, at the marks in force if it is fresh; an older revision than the newest one changes nothing."""
+    def tell(self, position: Unplaced, *, is_fresh: bool, heard: int) -> None:
+        """What is to be placed now, at the marks in force if it is fresh; an older revision than the newest one changes nothing.
+
+        The shard had heard so many decisions: where one that it had not heard instructed lots of the position, it will tell anew when it does,
+        and until then nothing is placed.
+        """
         key = key_of(position)
         known = self.table.get(key)
         if known is not None and position.revision <= known.position.revision:
             return
         if known is not None:
             position = replace(position, since_us=known.position.since_us)
-        self._set(key, Request(position, sent=0 if known is None else known.sent))
+            if heard < known.decided:
+                position = replace(position, lots=0, quote=0)
+        self._set(key, Request(position) if known is None else Request(position, sent=known.sent, decided=known.decided))
         self._fresh.pop(key, None)
         if is_fresh and position.lots:
             self._fresh[key] = None
@@ -130,12 +142,16 @@ class Requests:
     def placed(self, position: Unplaced, lots: int) -> None:
         """So many lots were placed outside of a wave: what is left waits for one."""
         request = self.table[key_of(position)]
-        self._set(key_of(position), replace(request, position=request.position.less(lots)))
+        self._set(key_of(position), replace(request, position=request.position.less(lots), decided=self.decisions))
 
-    def decided(self, position: Unplaced) -> None:
-        """A wave has answered for all its lots: the shard has what no instruction holds."""
+    def decided(self, position: Unplaced, lots: int) -> None:
+        """A wave has answered for all its lots, with instructions for so many: the shard has what no instruction holds."""
         request = self.table.get(key_of(position))
-        if request is not None and request.position.revision == position.revision:
+        if request is None:
+            return
+        if lots:
+            request = self.table[key_of(position)] = replace(request, decided=self.decisions)
+        if request.position.revision == position.revision:
             self._set(key_of(position), replace(request, position=replace(request.position, lots=0, quote=0), wave_id=0))
 
     def close(self, episode: Episode) -> None:

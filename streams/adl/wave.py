@@ -95,6 +95,7 @@ class Standing(NamedTuple):
 
     account: int
     position_side: int
+    episode: int
     revision: int
     lots: int
     bankruptcy_quote: int

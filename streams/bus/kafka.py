@@ -26,7 +26,7 @@ from streams.bus.contract import Chunk, End, TopicPartition, no_such_partition, 
 from streams.bus.kafka_chunks import Arrivals, chunk_of, give_batches, is_supported, share_out
 from streams.bus.kafka_writer import BATCH_BYTES, KafkaWriter, end_consumer, end_producer
 from streams.errors import CheckFailed, Unreachable
-from streams.topics import FOREVER_MS, STREAMS
+from streams.topics import FOREVER_MS, TOPICS
 
 REACH_SECONDS = 8.0  # a broker that did not answer for so long counts as unreachable
 AHEAD_FROM = 2_000  # records of one poll from which the next are fetched ahead
@@ -370,7 +370,7 @@ class KafkaBus:
         self._open = [*(other for other in self._open if not other.closed), user]
 
     def _new_topic(self, stream: str, count: int) -> Any:
-        known = STREAMS.get(stream)
+        known = TOPICS.get(stream)
         settings = {
             "cleanup.policy": "delete",
             "retention.ms": str(known.retention_ms if known else FOREVER_MS),

@@ -1,4 +1,4 @@
-"""Ranges of a log as people write them: `beginning`, `end`, an offset, `s@<ms>` or an ISO time; for all streams, or one: `fills=s@0`, `fills/3=17`.
+"""Ranges of a log as people write them: `beginning`, `end`, an offset, `s@<ms>` or an ISO time; for all topics or one: `marks=s@0`, `fund-flows/0=7`.
 
 A range is half-open. A time stands for the first record whose timestamp is not earlier: a lower bound takes that record in, an upper one does not.
 """

@@ -1,7 +1,7 @@
-"""A recorded log: `DIR/log/<stream>/<partition>.avro`, Avro containers of `schemas/envelope.avsc`, loadable into a memory bus.
+"""A recorded log: `DIR/log/<topic>/<partition>.avro`, Avro containers of `schemas/envelope.avsc`, loadable into a memory bus.
 
 The container's metadata holds the bounds of the log, so that offsets taken by transaction markers survive, the last ones too.
-The same log gives the same bytes: the sync marker is a function of stream and partition, and nothing is compressed.
+The same log gives the same bytes: the sync marker is a function of topic and partition, and nothing is compressed.
 """
 
 import hashlib
@@ -30,16 +30,16 @@ Ranges = Mapping[TopicPartition, tuple[int, int]]  # offsets [from, to)
 
 
 async def record(bus: Bus, directory: Path, topics: Iterable[str] | None = None, *, ranges: Ranges | None = None) -> dict[str, int]:
-    """Write what is readable now of `topics` (all streams of the bus when None); returns the number of records by stream.
+    """Write what is readable now of `topics` (all of the bus when None); returns the number of records by topic.
 
-    `ranges` narrows partitions down; they must lie inside the log. Files of an earlier recording of the same streams are replaced.
-    Raises CheckFailed when a stream does not exist.
+    `ranges` narrows partitions down; they must lie inside the log. Files of an earlier recording of the same topics are replaced.
+    Raises CheckFailed when a topic does not exist.
     """
     counts = await bus.partitions()
     written: dict[str, int] = {}
     for topic in sorted(counts if topics is None else topics):
         if topic not in counts:
-            raise CheckFailed(f"stream {topic} does not exist on this bus: nothing of it can be recorded; correct the name")
+            raise CheckFailed(f"topic {topic} does not exist on this bus: nothing of it can be recorded; correct the name")
         folder = directory / "log" / topic
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.iterdir():
@@ -103,7 +103,7 @@ async def load(directory: Path) -> MemoryBus:
     root = directory / "log"
     topics = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
     if not topics:
-        raise CheckFailed(f"{root} holds no recorded streams: name the directory that a recording was written to")
+        raise CheckFailed(f"{root} holds no recorded topics: name the directory that a recording was written to")
     bus = MemoryBus()
     for topic in topics:
         count = _partition_count(root / topic)
@@ -119,7 +119,7 @@ def _partition_count(folder: Path) -> int:
     expected = {f"{index}.avro" for index in range(len(names))}
     for name in sorted(names ^ expected):
         fault = "is missing" if name in expected else "is no partition of a recording"
-        raise CheckFailed(f"{folder / name} {fault}: a stream's files are 0.avro, 1.avro and so on without a gap; restore the recording")
+        raise CheckFailed(f"{folder / name} {fault}: a topic's files are 0.avro, 1.avro and so on without a gap; restore the recording")
     return len(names)
 
 

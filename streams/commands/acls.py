@@ -1,4 +1,4 @@
-"""`backstop topics acls`: the rights each role needs on the broker, worked out from the table of streams; nothing beyond them is ever asked for."""
+"""`backstop topics acls`: the rights each role needs on the broker, worked out from the table of topics; nothing beyond them is ever asked for."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Literal
 
 from streams.commands.console import emit_json, say
 from streams.settings import Settings
-from streams.topics import ACCOUNTS_READS, JOURNALS, POOLS_READS, STREAMS
+from streams.topics import ACCOUNTS_READS, JOURNALS, POOLS_READS, TOPICS
 
 Resource = Literal["topic", "group", "transactional-id", "cluster"]
 ROLES = {
@@ -37,17 +37,17 @@ def acls(deployment: str) -> list[Acl]:
     found = []
     for role in ROLES:
         found.append(Acl(role, "topic", f"{deployment}.", is_prefix=True, operations=("Describe",)))
-        for operation, streams in (("Read", _reads(role)), ("Write", _writes(role))):
-            found += _topics(role, deployment, streams, operation)
+        for operation, topics in (("Read", _reads(role)), ("Write", _writes(role))):
+            found += _topics(role, deployment, topics, operation)
         found += _others(role, deployment)
     return found
 
 
-def _topics(role: str, deployment: str, streams: Iterable[str], operation: str) -> list[Acl]:
-    wanted = list(streams)
-    if len(wanted) == len(STREAMS):
+def _topics(role: str, deployment: str, topics: Iterable[str], operation: str) -> list[Acl]:
+    wanted = list(topics)
+    if len(wanted) == len(TOPICS):
         return [Acl(role, "topic", f"{deployment}.", is_prefix=True, operations=(operation,))]
-    return [Acl(role, "topic", f"{deployment}.{stream}", is_prefix=False, operations=(operation,)) for stream in wanted]
+    return [Acl(role, "topic", f"{deployment}.{topic}", is_prefix=False, operations=(operation,)) for topic in wanted]
 
 
 def _reads(role: str) -> list[str]:
@@ -55,18 +55,18 @@ def _reads(role: str) -> list[str]:
         case "exchange":
             return ["instructions"]
         case "engine":
-            return [stream for stream in STREAMS if stream in ACCOUNTS_READS or stream in POOLS_READS or stream in JOURNALS.values()]
+            return [topic for topic in TOPICS if topic in ACCOUNTS_READS or topic in POOLS_READS or topic in JOURNALS.values()]
         case "views":
-            return [stream for stream in STREAMS if stream in SEEN_BY_VIEWS]
+            return [topic for topic in TOPICS if topic in SEEN_BY_VIEWS]
         case "sink" | "operator" | "auditor":
-            return list(STREAMS)
+            return list(TOPICS)
         case _:
             return []
 
 
 def _writes(role: str) -> list[str]:
     writers = {"exchange": ("exchange",), "engine": ("accounts", "pools", "engine"), "views": ("notify",)}.get(role, ())
-    written = [stream.name for stream in STREAMS.values() if stream.written_by in writers and stream.name != "corrections"]
+    written = [topic.name for topic in TOPICS.values() if topic.written_by in writers and topic.name != "corrections"]
     return ["corrections"] if role == "operator" else written
 
 

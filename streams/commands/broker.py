@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from streams.bus.kafka import KafkaBus, KafkaConfig
 from streams.errors import CheckFailed
 from streams.settings import Settings
-from streams.topics import STREAMS, partition_count
+from streams.topics import TOPICS, partition_count
 
 
 def kafka_config(settings: Settings) -> KafkaConfig:
@@ -29,8 +29,8 @@ def kafka_bus(settings: Settings) -> KafkaBus:
 
 
 def topic_counts(*, account_partitions: int, shards: int) -> dict[str, int]:
-    """Every stream and its partition count in a deployment of this shape."""
-    return {name: partition_count(name, account_partitions=account_partitions, shards=shards) for name in STREAMS}
+    """Every topic and its partition count in a deployment of this shape."""
+    return {name: partition_count(name, account_partitions=account_partitions, shards=shards) for name in TOPICS}
 
 
 def wanted_topics(settings: Settings) -> dict[str, int]:

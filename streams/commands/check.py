@@ -23,7 +23,7 @@ from streams.engine.verify import SNAPSHOTS, Report, verify, verify_bus
 from streams.errors import CheckFailed
 from streams.settings import Settings
 from streams.tasks import machine_for
-from streams.topics import EXCHANGE_STREAMS
+from streams.topics import EXCHANGE_TOPICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ async def part_of(bus: Bus, start: Ends, stop: Ends) -> Part:
     if start == Ends(BEGINNING) and stop == Ends(END):
         return WHOLE
     counts = await bus.partitions()
-    partitions = [TopicPartition(stream, number) for stream in EXCHANGE_STREAMS for number in range(counts.get(stream, 0))]
+    partitions = [TopicPartition(topic, number) for topic in EXCHANGE_TOPICS for number in range(counts.get(topic, 0))]
     until_ms = stop.default.value if stop.default.kind == "time" else None
     comparable = start == Ends(BEGINNING) and stop.is_one_moment and stop.default != BEGINNING
     return Part(await resolve(bus, partitions, start, stop), until_ms, comparable)

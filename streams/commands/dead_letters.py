@@ -6,10 +6,10 @@ from typing import Any
 
 from streams.bus.contract import Bus, Chunk, TopicPartition
 from streams.domain.events import CorrectionKind, DeadLetterReason, GroupState
-from streams.engine.chunks import read_all
+from streams.engine.chunks import read_stream
 from streams.engine.turns import TURN_HEADER
 from streams.errors import CheckFailed, UsageProblem
-from streams.topics import EXCHANGE_STREAMS
+from streams.topics import EXCHANGE_TOPICS
 from streams.wire.codec import codec
 
 LETTERS, CORRECTIONS, MARKS = "dead-letters", "corrections", "marks"
@@ -21,7 +21,7 @@ CORRECTED = {CorrectionKind.FILL: "corrected", CorrectionKind.UPDATE: "corrected
 class DeadLetter:
     """One dead letter. `status`: open, corrected, dropped, healed (by a SNAPSHOT), or noted (no account hangs on it)."""
 
-    stream: str
+    topic: str
     partition: int
     offset: int
     reason: str
@@ -38,7 +38,7 @@ class DeadLetter:
     @property
     def place(self) -> str:
         """How people name it."""
-        return f"{self.stream}/{self.partition}/{self.offset}"
+        return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 def hashed(account: int | None) -> str | None:
@@ -54,11 +54,10 @@ async def rows_of(bus: Bus, stream: str) -> list[dict[str, Any]]:
 async def _placed_rows(bus: Bus, stream: str) -> list[tuple[tuple[int, int], dict[str, Any]]]:
     """((partition, offset), row) of all readable rows."""
     rows = []
-    for partition in range((await bus.partitions()).get(stream, 0)):
-        chunk = await read_all(bus, TopicPartition(stream, partition))
+    async for chunk in read_stream(bus, stream):
         for offset, value in zip(chunk.offsets, chunk.values, strict=True):
             try:
-                rows.append(((partition, offset), codec(stream).decode_row(value)))
+                rows.append(((chunk.partition, offset), codec(stream).decode_row(value)))
             except CheckFailed:
                 continue  # a dead letter itself
     return rows
@@ -90,7 +89,7 @@ async def read_letters(bus: Bus) -> list[DeadLetter]:
 
 def _letter(row: dict[str, Any], status: str) -> DeadLetter:
     return DeadLetter(
-        stream=row["source_topic"],
+        topic=row["source_topic"],
         partition=row["source_partition"],
         offset=row["source_offset"],
         reason=DeadLetterReason(row["reason"]).name,
@@ -107,20 +106,20 @@ def _letter(row: dict[str, Any], status: str) -> DeadLetter:
 
 
 async def find_letter(bus: Bus, place: str) -> DeadLetter:
-    """The dead letter of `<stream>/<partition>/<offset>`. Raises UsageProblem when there is none."""
+    """The dead letter of `<topic>/<partition>/<offset>`. Raises UsageProblem when there is none."""
     letters = await read_letters(bus)
     for letter in reversed(letters):
         if letter.place == place:
             return letter
-    raise UsageProblem(f"there is no dead letter {place!r}: `backstop dlq list` names them, as <stream>/<partition>/<offset>")
+    raise UsageProblem(f"there is no dead letter {place!r}: `backstop dlq list` names them, as <topic>/<partition>/<offset>")
 
 
 async def source_value(bus: Bus, letter: DeadLetter) -> bytes | None:
     """The refused value in full where the log still has it, else what the dead letter kept of it."""
-    partition = TopicPartition(letter.stream, letter.partition)
+    partition = TopicPartition(letter.topic, letter.partition)
     if letter.reason == DeadLetterReason.SNAPSHOT_INCOMPLETE.name:
         return None  # it is about parts that never came, so there is no record at its place
-    if letter.partition < (await bus.partitions()).get(letter.stream, 0):
+    if letter.partition < (await bus.partitions()).get(letter.topic, 0):
         reader = await bus.reader([partition])
         try:
             first, end = await reader.bounds(partition)
@@ -136,7 +135,7 @@ async def source_value(bus: Bus, letter: DeadLetter) -> bytes | None:
 
 async def now_of(bus: Bus) -> tuple[int, int | None]:
     """(event time, turn) after everything the exchange has said: the time of the newest mark, and the next turn where it is in lock-step."""
-    newest = [chunk for stream in EXCHANGE_STREAMS for chunk in await _newest(bus, stream)]
+    newest = [chunk for topic in EXCHANGE_TOPICS for chunk in await _newest(bus, topic)]
     turns = [int(turn) for chunk in newest if (turn := dict(chunk.headers[-1]).get(TURN_HEADER, b"")).isdigit()]
     times = [codec(MARKS).decode_row(chunk.values[-1])["event_time_us"] for chunk in newest if chunk.topic == MARKS]
     if not times:
@@ -144,11 +143,11 @@ async def now_of(bus: Bus) -> tuple[int, int | None]:
     return max(times), max(turns) + 1 if turns else None
 
 
-async def _newest(bus: Bus, stream: str) -> list[Chunk]:
+async def _newest(bus: Bus, topic: str) -> list[Chunk]:
     """The last records of each partition that has any."""
     found = []
-    for number in range((await bus.partitions()).get(stream, 0)):
-        partition = TopicPartition(stream, number)
+    for number in range((await bus.partitions()).get(topic, 0)):
+        partition = TopicPartition(topic, number)
         reader = await bus.reader([partition])
         try:
             first, end = await reader.bounds(partition)

@@ -26,11 +26,13 @@ from streams.engine.turns import TURN_HEADER
 from streams.engine.verify import SNAPSHOTS, read_journals
 from streams.errors import UsageProblem
 from streams.tasks import machine_for
+from streams.wire.kinds import stream_of
 from streams.wire.readable import from_readable, read_far, readable
 from streams.wire.records import new_record
 
 ACCOUNT_FIELDS = ("account", "counter_account")
 CORRECTABLE = {"fills": ("fill", CorrectionKind.FILL), "account-updates": ("update", CorrectionKind.UPDATE)}
+_OF_FIELD = {"trade_id": "fills", "update_id": "account-updates"}  # what tells one kind of record from the other where its header does not
 OWNER = "dlq"
 
 
@@ -63,7 +65,7 @@ def letter_json(letter: DeadLetter, *, reveal: bool) -> dict[str, Any]:
     """A dead letter as JSON, its bytes aside."""
     return {
         "place": letter.place,
-        "stream": letter.stream,
+        "topic": letter.topic,
         "partition": letter.partition,
         "offset": letter.offset,
         "status": letter.status,
@@ -82,7 +84,7 @@ def run_show(source: Source, place: str, *, reveal: bool, as_json: bool) -> int:
     """One dead letter with its payload decoded as far as it goes."""
     require(source)
     letter, value = run(_shown(source, place))
-    decoded, wrong = read_far(letter.stream, value)
+    decoded, wrong = read_far(letter.topic, value)
     if not reveal:
         decoded = {name: hashed(part) if name in ACCOUNT_FIELDS else part for name, part in decoded.items()}
     # Raw bytes name the account as well as any field does.
@@ -109,15 +111,18 @@ def run_correct(source: Source, place: str, *, changes: Sequence[str], record_te
     changed = dict(_change(text) for text in changes)
 
     async def row_of(bus: Bus, letter: DeadLetter) -> dict[str, Any]:
-        if letter.stream not in CORRECTABLE:
-            raise UsageProblem(
-                f"records of {letter.stream} cannot be corrected: let this one go (`backstop dlq drop`), or send a SNAPSHOT of the account"
-            )
-        name, kind = CORRECTABLE[letter.stream]
-        was, wrong = read_far(letter.stream, await source_value(bus, letter))
+        value = await source_value(bus, letter)
+        was, wrong = read_far(letter.topic, value)
         if given is None and wrong:
             raise UsageProblem(f"{letter.place} cannot be read ({wrong}): give the whole record with --record")
-        corrected = from_readable(letter.stream, {**(was if given is None else given), **changed})
+        stream = stream_of(letter.topic, value) if given is None else next((s for f, s in _OF_FIELD.items() if f in given), None)
+        if stream not in CORRECTABLE:
+            what = "the record given" if given is not None else f"a record of {stream or letter.topic}"
+            raise UsageProblem(
+                f"{what} is neither a fill nor an account update: let this one go (`backstop dlq drop`), or send a SNAPSHOT of the account"
+            )
+        name, kind = CORRECTABLE[stream]
+        corrected = from_readable(stream, {**(was if given is None else given), **changed})
         if corrected["account"] != letter.account:
             raise UsageProblem(f"the record given is of another account than the dead letter {letter.place}")
         return {"kind": kind, name: corrected}
@@ -187,7 +192,7 @@ def _row(letter: DeadLetter, time_us: int, content: Mapping[str, Any], reason: s
         "event_time_us": time_us,
         "account": letter.account,
         "account_seq": None,
-        "source_topic": letter.stream,
+        "source_topic": letter.topic,
         "source_partition": letter.partition,
         "source_offset": letter.offset,
         "reason": reason,

@@ -52,16 +52,16 @@ async def _reconciled(source: Source, client: Client, database: str, start: Ends
         counts = await bus.partitions()
         reconciliation = Reconciliation(bus, client, database)
         reports = []
-        for topic in (topic for topic in STREAMS if topic in counts):
-            tick(f"reconciling {topic}")
+        for stream, topic in ((stream.name, stream.topic) for stream in STREAMS.values() if stream.topic in counts):
+            tick(f"reconciling {stream}")
             partitions = [TopicPartition(topic, number) for number in range(counts[topic])]
             ranges = await resolve(bus, partitions, start, stop)
-            reports.append(await reconciliation.stream(topic, ranges, to_end=all(stop.of(partition) == END for partition in partitions)))
+            reports.append(await reconciliation.stream(stream, ranges, to_end=all(stop.of(partition) == END for partition in partitions)))
         return reports
 
 
 def _json(report: StreamReport) -> dict[str, Any]:
-    counts = {"stream": report.topic, "records": report.records, "rows": report.rows, "skipped": report.skipped}
+    counts = {"stream": report.stream, "records": report.records, "rows": report.rows, "skipped": report.skipped}
     return {**counts, "record_digest": report.record_digest, "row_digest": report.row_digest, "difference": _difference_json(report.difference)}
 
 
@@ -69,6 +69,7 @@ def _difference_json(difference: Difference | None) -> dict[str, Any] | None:
     if difference is None:
         return None
     fields = asdict(difference)
+    del fields["stream"]  # the report around it names it
     return {"class": fields.pop("kind").value, **fields}
 
 
@@ -76,5 +77,5 @@ def _summary(source: Source, reports: list[StreamReport]) -> str:
     records, skipped = sum(report.records for report in reports), sum(report.skipped for report in reports)
     unread = f", {skipped:,} that cannot be read and have none" if skipped else ""
     lines = [f"{source}: rows equal records. {records:,} records in {len(reports)} streams{unread}"]
-    lines += [f"  {report.topic:<20} {report.rows:>12,}  {report.row_digest}" for report in reports if report.records]
+    lines += [f"  {report.stream:<20} {report.rows:>12,}  {report.row_digest}" for report in reports if report.records]
     return "\n".join(lines)

@@ -13,11 +13,11 @@ from streams.commands.console import emit_json, progress, run, say
 from streams.commands.run_directory import Run
 from streams.errors import UsageProblem
 from streams.settings import Settings
-from streams.topics import JOURNALS
+from streams.topics import ACCOUNT_EVENTS, JOURNALS
 
 
 def run_record(settings: Settings, directory: Path, topics: Sequence[str], start: Ends, stop: Ends, *, as_json: bool) -> int:
-    """Copy the range; an earlier recording in the directory makes room. Raises UsageProblem for a stream or range that is not there."""
+    """Copy the range; an earlier recording in the directory makes room. Raises UsageProblem for a topic or range that is not there."""
     source = Source(directory, settings)
     with progress() as tick:
         tick("recording")
@@ -25,10 +25,10 @@ def run_record(settings: Settings, directory: Path, topics: Sequence[str], start
         tick("closing")
         write_manifest(directory)
     if as_json:
-        places = [{"stream": p.topic, "partition": p.partition, "from": low, "to": high} for p, (low, high) in sorted(ranges.items())]
+        places = [{"topic": p.topic, "partition": p.partition, "from": low, "to": high} for p, (low, high) in sorted(ranges.items())]
         emit_json({"deployment": settings.engine.deployment, "directory": str(directory), "records": written, "ranges": places})
     else:
-        say(f"{directory}: {sum(written.values()):,} records of {len(written)} streams of {source}")
+        say(f"{directory}: {sum(written.values()):,} records of {len(written)} topics of {source}")
     return 0
 
 
@@ -38,15 +38,15 @@ async def _recorded(
     async with opened(source) as bus:
         counts = await bus.partitions()
         # Journals first: what they list has been written by then, so the rest of the recording holds it.
-        streams = list(topics) or sorted(counts, key=lambda stream: (stream not in JOURNALS.values(), stream))
-        for stream in streams:
-            if stream not in counts:
-                raise UsageProblem(f"--topic {stream}: there is no such stream; this deployment has {', '.join(sorted(counts))}")
-        partitions = [TopicPartition(stream, number) for stream in streams for number in range(counts[stream])]
+        wanted = list(topics) or sorted(counts, key=lambda topic: (topic not in JOURNALS.values(), topic))
+        for topic in wanted:
+            if topic not in counts:
+                raise UsageProblem(f"--topic {topic}: there is no such topic; this deployment has {', '.join(sorted(counts))}")
+        partitions = [TopicPartition(topic, number) for topic in wanted for number in range(counts[topic])]
         ranges = await resolve(bus, partitions, start, stop)
         run_directory.prepare(directory)
         run_directory.begin(directory, _run(source, counts))
-        return await record(bus, directory, streams, ranges=ranges), ranges
+        return await record(bus, directory, wanted, ranges=ranges), ranges
 
 
 def _run(source: Source, counts: dict[str, int]) -> Run:
@@ -57,7 +57,7 @@ def _run(source: Source, counts: dict[str, int]) -> Run:
         seed=0,
         accounts=0,
         shards=counts.get(JOURNALS["accounts"], 0),
-        account_partitions=counts.get("fills", 0),
+        account_partitions=counts.get(ACCOUNT_EVENTS, 0),
         bus="kafka",
         deployment=source.kafka.engine.deployment,
     )

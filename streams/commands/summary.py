@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.bus.contract import Bus, Chunk, TopicPartition
+from streams.bus.contract import Bus
 from streams.domain.batch import Row
 from streams.domain.events import AdlState, InstructionKind, Outcome
-from streams.engine.chunks import read_all
-from streams.topics import EXCHANGE_STREAMS, JOURNALS
+from streams.engine.chunks import read_stream
+from streams.topics import EXCHANGE_STREAMS, JOURNALS, STREAMS
 from streams.venue.report import FORCED, Forced, count_forced
 from streams.wire.codec import codec
 
@@ -85,8 +85,9 @@ class Summary:
 async def summary_of(bus: Bus) -> Summary:
     """Read a whole log."""
     summary = Summary()
-    for stream in await bus.partitions():
-        summary.records[stream] = sum([len(chunk) async for chunk in _chunks(bus, stream)])
+    present = await bus.partitions()
+    for stream in (name for name, stream in STREAMS.items() if stream.topic in present):
+        summary.records[stream] = sum([len(chunk) async for chunk in read_stream(bus, stream)])
     for stream in KEPT:
         summary.rows[stream] = [row async for row in _rows(bus, stream)]
     async for row in _rows(bus, "instruments"):
@@ -119,20 +120,15 @@ def _consumed_alike(rows: Iterable[Row]) -> bool:
 
 async def _forced_fills(bus: Bus) -> AsyncIterator[Row]:
     """Fills that nobody traded. Most fills are trades, so they are told apart by column."""
-    async for chunk in _chunks(bus, "fills"):
+    async for chunk in read_stream(bus, "fills"):
         columns = codec("fills").decode(chunk.values).columns
         for index, kind in enumerate(columns["kind"]):
             if kind in FORCED:
                 yield {name: int(columns[name][index]) for name in ("kind", "instrument", "lots", "quote")}
 
 
-async def _chunks(bus: Bus, stream: str) -> AsyncIterator[Chunk]:
-    for partition in range((await bus.partitions()).get(stream, 0)):  # a recording may have left a stream out
-        yield await read_all(bus, TopicPartition(stream, partition))
-
-
 async def _rows(bus: Bus, stream: str) -> AsyncIterator[dict[str, Any]]:
     reader = codec(stream)
-    async for chunk in _chunks(bus, stream):
+    async for chunk in read_stream(bus, stream):
         for value in chunk.values:
             yield reader.decode_row(value)

@@ -94,10 +94,12 @@ class Outputs:
     columns: dict[str, list[ColumnRows]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     alarms: list[tuple[str, dict[str, Any]]] = field(default_factory=list)  # (snake_case name, facts)
+    order: list[str] = field(default_factory=list)  # the stream of every row emitted one by one, for topics that carry several
 
     def emit(self, stream: str, row: Row, partition: int = 0) -> None:
         """Add one row to a stream."""
         self.rows.setdefault(stream, []).append((partition, row))
+        self.order.append(stream)
 
     def emit_columns(self, stream: str, columns: Mapping[str, Column], partition: NDArray[np.int64] | int = 0) -> None:
         """Add many rows to a stream, in this order; numbers and texts only. A nullable field may be left out."""

@@ -1,12 +1,16 @@
 """Cutting and joining chunks: a slice of a partition is [start, stop) by consumer position, whatever pieces it was read in."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import pairwise
 
-from streams.bus.columns import joined_bytes, joined_numbers
+import numpy as np
+
+from streams.bus.columns import ByteColumn, joined_bytes, joined_numbers, numbers
 from streams.bus.contract import Bus, Chunk, Reader, TopicPartition
 from streams.errors import CheckFailed
+from streams.topics import STREAMS, TOPICS
+from streams.wire.kinds import stream_codes
 
 POLL_RECORDS = 20_000
 POLL_TIMEOUT_MS = 200
@@ -56,6 +60,25 @@ def by_partition(chunks: Iterable[Chunk]) -> dict[TopicPartition, list[Chunk]]:
     return grouped
 
 
+def only(chunk: Chunk, stream: str) -> Chunk:
+    """The records of a chunk that are of this stream: all, where its topic carries no other."""
+    streams = TOPICS[chunk.topic].streams if chunk.topic in TOPICS else (chunk.topic,)
+    if len(streams) == 1 or not len(chunk):
+        return chunk
+    places = np.flatnonzero(stream_codes(chunk.topic, chunk.values) == streams.index(stream))
+    return Chunk(
+        chunk.topic,
+        chunk.partition,
+        chunk.start,
+        chunk.stop,
+        numbers(np.asarray(chunk.offsets, np.int64)[places]),
+        numbers(np.asarray(chunk.timestamps_ms, np.int64)[places]),
+        ByteColumn.of(chunk.keys).take(places),
+        ByteColumn.of(chunk.values).take(places),
+        [chunk.headers[at] for at in places.tolist()],
+    )
+
+
 class SliceReader:
     """Reads given slices again, partition by partition, without seeking between slices that follow each other."""
 
@@ -91,6 +114,13 @@ class SliceReader:
         if tail.stop > tail.start:
             self._left[partition] = tail
         return head
+
+
+async def read_stream(bus: Bus, stream: str) -> AsyncIterator[Chunk]:
+    """Everything readable now of one stream, partition by partition; nothing where this log has no such stream."""
+    topic = STREAMS[stream].topic
+    for number in range((await bus.partitions()).get(topic, 0)):
+        yield only(await read_all(bus, TopicPartition(topic, number)), stream)
 
 
 async def read_all(bus: Bus, partition: TopicPartition) -> Chunk:

@@ -112,7 +112,7 @@ def _state(record: StepRecord, step: Step) -> Difference | None:
         text = f"the state after it has the digest {step.state_digest.hex()}, recorded is {record.state_digest.hex()}"
         return at(record, DifferenceClass.STATE, text)
     if (step.event_time_us, step.held) != (record.event_time_us, record.held):
-        text = f"clock and held results after it are {step.event_time_us} and {step.held}, recorded are {record.event_time_us} and {record.held}"
+        text = f"clock and waiting records after it are {step.event_time_us} and {step.held}, recorded are {record.event_time_us} and {record.held}"
         return at(record, DifferenceClass.STATE, text)
     return None
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from streams.bus.contract import Bus, Chunk, TopicPartition
-from streams.engine.chunks import read_all
+from streams.bus.contract import Bus, Chunk
+from streams.engine.chunks import read_stream
 from streams.errors import CheckFailed
 from streams.topics import STREAMS
 from streams.wire.codec import codec
@@ -58,8 +58,8 @@ async def contrast(a: Bus, b: Bus, streams: Iterable[str] = COMPARED, *, blind: 
     counts = await a.partitions(), await b.partitions()
     found = []
     for stream in streams:
-        if stream in counts[0] or stream in counts[1]:
-            one, two = [await _records(bus, stream, count.get(stream, 0), blind) for bus, count in zip((a, b), counts, strict=True)]
+        if any(STREAMS[stream].topic in count for count in counts):
+            one, two = [await _records(bus, stream, blind) for bus in (a, b)]
             found.append(Contrast(stream, len(one), len(two), _first(stream, one, two)))
     return found
 
@@ -70,9 +70,9 @@ def earliest(contrasts: Iterable[Contrast]) -> Divergence | None:
     return min(firsts, key=lambda first: first.timestamp_ms, default=None)
 
 
-async def _records(bus: Bus, stream: str, partitions: int, blind: frozenset[str]) -> list[Place]:
+async def _records(bus: Bus, stream: str, blind: frozenset[str]) -> list[Place]:
     unseen = [field.name for field in schema(STREAMS[stream].schema).fields if field.name in blind and field.is_whole]
-    chunks = [await read_all(bus, TopicPartition(stream, partition)) for partition in range(partitions)]
+    chunks = [chunk async for chunk in read_stream(bus, stream)]
     return sorted(
         (_blinded(place, stream, unseen) for chunk in chunks for place in _places(chunk)),
         key=lambda place: (place.timestamp_ms, place.partition, place.offset),

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 from streams.bus.contract import Bus, TopicPartition
 from streams.engine.chunks import read_all
-from streams.topics import STREAMS
+from streams.topics import JOURNALS, TOPICS
 from streams.wire.codec import codec
 from streams.wire.digest import records_digest
 
 # Step records hold owners and cuts, which may differ between runs that decide the same.
-OUTPUT_STREAMS = tuple(s.name for s in STREAMS.values() if s.written_by in ("accounts", "pools", "engine") and s.schema != "step_record")
+OUTPUT_TOPICS = tuple(t.name for t in TOPICS.values() if t.written_by in ("accounts", "pools", "engine") and t.name not in JOURNALS.values())
 
 
 def state_digest(digests: Iterable[bytes]) -> str:
@@ -25,10 +25,10 @@ async def output_digest(bus: Bus) -> str:
     """Of everything the engine's tasks have written, per partition in order."""
     whole = hashlib.sha256()
     counts = await bus.partitions()
-    for stream in OUTPUT_STREAMS:
-        for partition in range(counts.get(stream, 0)):
-            chunk = await read_all(bus, TopicPartition(stream, partition))
-            whole.update(f"{stream}/{partition}/{len(chunk)}/".encode())
+    for topic in OUTPUT_TOPICS:
+        for partition in range(counts.get(topic, 0)):
+            chunk = await read_all(bus, TopicPartition(topic, partition))
+            whole.update(f"{topic}/{partition}/{len(chunk)}/".encode())
             whole.update(records_digest(chunk.timestamps_ms, chunk.keys, chunk.values))
     return whole.hexdigest()
 

@@ -10,11 +10,11 @@ from streams.engine.chunks import cut, join
 from streams.engine.journal import StepRecord, open_chunk
 from streams.engine.task import Step, TaskSpec
 from streams.engine.turns import counts_named
-from streams.topics import ACCOUNTS_READS, JOURNALS, POOLS_READS, STREAMS, Partitioning
+from streams.topics import ACCOUNTS_READS, JOURNALS, POOLS_READS, TOPICS, Partitioning
 
 READ_BY_SHARDS = frozenset(ACCOUNTS_READS)
 READ_BY_BOTH = frozenset(POOLS_READS) & frozenset(ACCOUNTS_READS)
-SAID_TO_SHARDS = frozenset(stream for stream in ACCOUNTS_READS if STREAMS[stream].written_by == "pools")
+SAID_TO_SHARDS = frozenset(topic for topic in ACCOUNTS_READS if TOPICS[topic].written_by == "pools")
 
 
 class Fact(NamedTuple):
@@ -32,20 +32,19 @@ class _Shard:
     """What a shard's step records have shown so far."""
 
     clock_us: int = 0
-    held: int = 0
     consumed: Counter[TopicPartition] = field(default_factory=Counter)  # records
 
 
 class PoolsGate:
     """Holds back what has arrived for the pools task until it may be taken. Pure: the time, for the patience, is passed in.
 
-    The pools task hears one event from several sides: the exchange's marks and results, and what each accounts shard made of them. It should
+    The pools task hears one event from several sides: the exchange's marks, and what each accounts shard made of them and of its accounts. It should
     decide on an event time with all of that in hand, on every bus and for every number of shards. The accounts-journal tells it what is
-    still to come: each step record says what its shard has consumed and written, where its clock stands, and whether it holds results back.
+    still to come: each step record says what its shard has consumed and written, and where its clock stands.
 
     Taken is (a) what lies before every shard's clock, once all that the shards announced has arrived, and nothing of a stream both read that
-    its shards have not consumed; (b) everything, when the shards have consumed all that the pools task has seen or said, hold nothing back, and
-    all they announced has arrived; (c) everything, when the patience is over: then an alarm names the shards that were late.
+    its shards have not consumed; (b) everything, when the shards have consumed all that the pools task has seen or said, and all they
+    announced has arrived; (c) everything, when the patience is over: then an alarm names the shards that were late.
     Where the exchange is in lock-step, (b) also waits until the shards have consumed the whole of its turn.
 
     What is taken is journaled as slices like any input, so the gate decides only when, and a re-run does not ask it. It counts records, not
@@ -63,7 +62,7 @@ class PoolsGate:
         self._expected: dict[TopicPartition, int] = {}  # of the exchange's turn, where it is in lock-step
         self._buffer: dict[TopicPartition, list[Chunk]] = {}
         self._journal: list[Chunk] = []  # read already, journaled with the next step
-        self._before: dict[int, tuple[int, int]] = {}  # clock and held results of shards as they were before that
+        self._before: dict[int, int] = {}  # clocks of shards as they were before that
         self._since_ms: int | None = None
         self._alarms: list[tuple[str, dict[str, object]]] = []
 
@@ -78,7 +77,7 @@ class PoolsGate:
             if chunk.topic == JOURNALS["accounts"]:
                 self._journal.append(chunk)
                 shard = self._shards[chunk.partition]
-                self._before.setdefault(chunk.partition, (shard.clock_us, shard.held))
+                self._before.setdefault(chunk.partition, shard.clock_us)
             else:
                 self._expected |= counts_named([chunk])
                 self._buffer.setdefault(TopicPartition(chunk.topic, chunk.partition), []).append(chunk)
@@ -112,7 +111,7 @@ class PoolsGate:
         """Shards that still have something to say about what has been seen; all of them while something announced has not arrived."""
         if not self._arrived():
             return list(range(self._spec.shard_count))
-        late = {index for index, shard in enumerate(self._shards) if shard.held}
+        late: set[int] = set()
         for counts, streams in ((self._received, READ_BY_BOTH), (self._said, SAID_TO_SHARDS), (self._expected, READ_BY_SHARDS)):
             for partition, count in counts.items():
                 if partition.topic in streams:
@@ -148,9 +147,7 @@ class PoolsGate:
             for record in open_chunk(chunk):
                 consumed[chunk.partition].subtract(_consumed(record))
                 announced.subtract(_announced(record))
-        clocks = [self._before.get(index, (shard.clock_us, shard.held)) for index, shard in enumerate(self._shards)]
-        facts = [Fact("clock", index, "", 0, clock_us) for index, (clock_us, _) in enumerate(clocks)]
-        facts += [Fact("held", index, "", 0, held) for index, (_, held) in enumerate(clocks)]
+        facts = [Fact("clock", index, "", 0, self._before.get(index, shard.clock_us)) for index, shard in enumerate(self._shards)]
         facts += [Fact("consumed", index, *partition, count) for index, counts in enumerate(consumed) for partition, count in counts.items()]
         facts += [Fact("announced", -1, *partition, count) for partition, count in announced.items()]
         facts += [Fact("received", -1, *partition, count - self._waiting(partition)) for partition, count in self._received.items()]
@@ -164,8 +161,6 @@ class PoolsGate:
             match fact.kind:
                 case "clock":
                     self._shards[fact.shard].clock_us = fact.value
-                case "held":
-                    self._shards[fact.shard].held = fact.value
                 case "consumed":
                     self._shards[fact.shard].consumed[partition] = fact.value
                 case kind:
@@ -179,13 +174,13 @@ class PoolsGate:
             self._know_step(self._shards[chunk.partition], record)
 
     def _know_step(self, shard: _Shard, record: StepRecord) -> None:
-        shard.clock_us, shard.held = record.event_time_us, record.held
+        shard.clock_us = record.event_time_us
         shard.consumed.update(_consumed(record))
         self._announced.update(_announced(record))
 
     def _readers(self, partition: TopicPartition) -> Iterable[int]:
         """The shards that read a partition."""
-        if STREAMS[partition.topic].partitioning is Partitioning.ACCOUNT:
+        if TOPICS[partition.topic].partitioning is Partitioning.ACCOUNT:
             return (partition.partition % self._spec.shard_count,)
         return range(self._spec.shard_count)
 

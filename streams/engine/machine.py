@@ -24,7 +24,7 @@ class Machine(Protocol):
 
     @property
     def held(self) -> int:
-        """Instruction results that wait for the fills they speak of (0 for machines that hold none)."""
+        """Records taken that wait inside the machine for others."""
 
     def step(self, batch: Batch) -> Outputs:
         """Apply the rows in the order of `batch.runs`; say what follows."""

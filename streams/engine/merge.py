@@ -18,11 +18,13 @@ from streams.domain.batch import UNDECODABLE, Batch, Column, Rows
 from streams.domain.events import NULL, DeadLetterReason
 from streams.domain.instruments import MAX_AHEAD_US
 from streams.domain.marks import MarkTime
-from streams.topics import STREAMS
-from streams.wire.codec import Decoded, codec
+from streams.topics import STREAMS, TOPICS
+from streams.wire.codec import Decoded
+from streams.wire.kinds import decode
 from streams.wire.records import account_of_key
 
 Ints = NDArray[np.int64]
+UNREAD = -1
 EVENT_TIME_END_US = 2**53  # the year 2255
 MARKS = "marks"
 _AHEAD = "marks.ahead"  # under this name the running times keep the mark that waits for a witness; absent before the second mark, 0 for none
@@ -45,35 +47,41 @@ class Unreadable:
 
 @dataclass(slots=True)
 class _Part:
-    """One stream's records of a step in its own order. `good` says which rows were read; `bad` has the others, in the same order."""
+    """One topic's records of a step in its own order. `labels`: the stream of each by its place in `streams`, or UNREAD.
 
-    stream: str
+    `rows` has what was read, by stream, and `bad` the others; both in the same order.
+    """
+
+    streams: tuple[str, ...]
     times: Ints
-    good: NDArray[np.bool_]
-    rows: Rows
+    labels: Ints
+    rows: list[Rows]
     bad: list[Unreadable]
 
 
 def merge(
     chunks: Mapping[str, Sequence[Chunk]], reads: Sequence[str], running: dict[TopicPartition, int], *, ties: bool
 ) -> tuple[Batch, list[Unreadable]]:
-    """Decode the chunks of one step (by stream, each stream's by partition, one chunk a partition) and put them in order.
+    """Decode the chunks of one step (by topic, each topic's by partition, one chunk a partition) and put them in order.
 
     `running` holds the running maximum of event time per partition and is moved on. The records that could not be read are returned in
     merged order beside the batch, where they stand as UNDECODABLE rows.
     """
     made = {MARKS: _part(MARKS, chunks[MARKS], running, ties)} if MARKS in reads and MARKS in chunks else {}  # the others' times look at its
-    parts = [made.get(stream) or _part(stream, chunks[stream], running, ties) for stream in reads if stream in chunks]
+    parts = [made.get(topic) or _part(topic, chunks[topic], running, ties) for topic in reads if topic in chunks]
     bad = [letter for part in parts for letter in part.bad]
-    if len(parts) == 1 and not bad:
-        rows = parts[0].rows
-        return Batch({rows.stream: rows}, [(rows.stream, 0, len(rows))]), []
+    rows = [rows for part in parts for rows in part.rows]
+    if len(rows) == 1 and not bad:
+        return Batch({rows[0].stream: rows[0]}, [(rows[0].stream, 0, len(rows[0]))]), []
     # Each part is in order already, so a stable sort by time alone interleaves them by (time, rank, the rest).
+    names = [stream for part in parts for stream in part.streams]
+    firsts = [sum(len(part.streams) for part in parts[:index]) for index in range(len(parts))]
     times = np.concatenate([part.times for part in parts])
     order = np.argsort(times, kind="stable")
-    unread = len(parts)
-    labels = np.concatenate([np.where(part.good, index, unread) for index, part in enumerate(parts)])[order]
-    batch = Batch({part.stream: part.rows for part in parts if len(part.rows)}, _runs(labels, [*(part.stream for part in parts), UNDECODABLE]))
+    labels = np.concatenate([np.where(part.labels == UNREAD, len(names), part.labels + first) for part, first in zip(parts, firsts, strict=True)])[
+        order
+    ]
+    batch = Batch({each.stream: each for each in rows if len(each)}, _runs(labels, [*names, UNDECODABLE]))
     if bad:
         bad.sort(key=lambda letter: letter.time_us)  # stable: by rank and place already
         batch.rows[UNDECODABLE] = _undecodable(bad, reads)
@@ -105,28 +113,37 @@ def _undecodable(bad: Sequence[Unreadable], reads: Sequence[str]) -> Rows:
     )
 
 
-def _part(stream: str, chunks: Sequence[Chunk], running: dict[TopicPartition, int], ties: bool) -> _Part:
-    values = joined_bytes([chunk.values for chunk in chunks])
-    decoded = _within(codec(stream).decode(values))
-    clean = not decoded.bad
-    times = _times(
-        stream, chunks, decoded.columns["event_time_us"] if clean else _spread(decoded.columns["event_time_us"], decoded.good, len(values)), running
-    )
+def _part(topic: str, chunks: Sequence[Chunk], running: dict[TopicPartition, int], ties: bool) -> _Part:
+    found = {stream: _within(part) for stream, part in decode(topic, joined_bytes([chunk.values for chunk in chunks])).items()}
+    count = sum(map(len, chunks))
+    labels, event_times = _spread(found, TOPICS[topic].streams, count)
+    times = _times(topic, chunks, event_times, running)
     partition = np.repeat(np.array([chunk.partition for chunk in chunks], np.int64), [len(chunk) for chunk in chunks])
     offset = np.array(joined_numbers([chunk.offsets for chunk in chunks]), np.int64)
-    order = _order(times, decoded.columns, decoded.good, STREAMS[stream].tie if ties else (), single=len(chunks) == 1)
-    if clean and order is None:
-        return _Part(stream, times, np.ones(len(times), np.bool_), Rows(stream, decoded.columns, times, partition, offset), [])
-    good = np.zeros(len(times), np.bool_)
-    good[decoded.good] = True
-    if order is None:
-        order = np.arange(len(times))
-    read = order[good[order]]
-    place = np.cumsum(good) - 1  # index of a record -> index in the decoded columns
-    rows = Rows(stream, _take(decoded.columns, place[read]), times[read], partition[read], offset[read])
-    reasons = {index: (reason, detail) for index, reason, detail in decoded.bad}
-    bad = [_letter(chunks, index, int(times[index]), reasons[index]) for index in order[~good[order]].tolist()]
-    return _Part(stream, times[order], good[order], rows, bad)
+    order = _order(times, found, STREAMS[topic].tie if ties and topic in STREAMS else (), single=len(chunks) == 1)
+    rows = []
+    for stream, part in found.items():
+        columns, at = part.columns, part.good
+        if order is not None:
+            place = np.empty(count, np.int64)
+            place[order] = np.arange(count)
+            own = np.argsort(place[at])
+            columns, at = _take(columns, own), at[own]
+        rows.append(Rows(stream, columns, times[at], partition[at], offset[at]))
+    reasons = {index: (reason, detail) for part in found.values() for index, reason, detail in part.bad}
+    places = np.arange(count) if order is None else order
+    strangers = places[labels[places] == UNREAD].tolist() if reasons else []
+    bad = [_letter(chunks, index, int(times[index]), reasons[index]) for index in strangers]
+    return _Part(TOPICS[topic].streams, times[places], labels[places], rows, bad)
+
+
+def _spread(found: Mapping[str, Decoded], streams: Sequence[str], count: int) -> tuple[Ints, Ints]:
+    """(label, event time) of every record of a topic: UNREAD, and NULL (the smallest number), where a record could not be read."""
+    labels, times = np.full(count, UNREAD, np.int64), np.full(count, NULL, np.int64)
+    for stream, part in found.items():
+        labels[part.good] = streams.index(stream)
+        times[part.good] = part.columns["event_time_us"]
+    return labels, times
 
 
 def _within(decoded: Decoded) -> Decoded:
@@ -140,25 +157,17 @@ def _within(decoded: Decoded) -> Decoded:
     return Decoded(_take(decoded.columns, np.flatnonzero(inside)), decoded.good[inside], sorted([*decoded.bad, *bad]))
 
 
-def _spread(column: Column, good: Ints, length: int) -> Ints:
-    """The column over all records, NULL (the smallest number) where a record could not be read."""
-    spread = np.full(length, NULL, np.int64)
-    spread[good] = column
-    return spread
-
-
-def _times(stream: str, chunks: Sequence[Chunk], event_times: Column, running: dict[TopicPartition, int]) -> Ints:
-    """Merge times: the running maximum of event time, partition by partition, as far as the marks bear witness to it."""
-    times = np.array(event_times, np.int64)
-    if stream != MARKS:
-        heard_us = max((us for (topic, _), us in running.items() if topic == MARKS), default=0)
+def _times(topic: str, chunks: Sequence[Chunk], times: Ints, running: dict[TopicPartition, int]) -> Ints:
+    """Merge times, in place of event times: their running maximum, partition by partition, as far as the marks bear witness to it."""
+    if topic != MARKS:
+        heard_us = max((us for (name, _), us in running.items() if name == MARKS), default=0)
         np.minimum(times, heard_us + MAX_AHEAD_US if heard_us else EVENT_TIME_END_US, out=times)
     at = 0
     for chunk in chunks:
         part = times[at : at + len(chunk)]
         at += len(chunk)
-        partition = TopicPartition(stream, chunk.partition)
-        if stream == MARKS and not _is_witnessed(part, partition, running):
+        partition = TopicPartition(topic, chunk.partition)
+        if topic == MARKS and not _is_witnessed(part, partition, running):
             _hear(part, partition, running)
             continue
         part[0] = max(int(part[0]), running.get(partition, 0))
@@ -191,13 +200,20 @@ def _hear(times: Ints, partition: TopicPartition, running: dict[TopicPartition, 
         running[ahead] = time.ahead_us
 
 
-def _order(times: Ints, columns: Mapping[str, Column], good: Ints, tie: Sequence[str], *, single: bool) -> Ints | None:
-    """Order within a stream; None where it is the order of arrival. Ties among equals fall to (partition, offset): the order of the chunks."""
+def _order(times: Ints, found: Mapping[str, Decoded], tie: Sequence[str], *, single: bool) -> Ints | None:
+    """Order within a topic; None where it is the order of arrival. Ties among equals fall to (partition, offset): the order of the chunks.
+
+    Columns break ties only in a topic of one stream.
+    """
     if len(times) < 2:
         return None
     if not tie:
         return None if single else np.argsort(times, kind="stable")
-    keys = [_spread(columns[name], good, len(times)) for name in reversed(tie)]
+    (part,) = found.values()
+    keys = []
+    for name in reversed(tie):
+        keys.append(np.full(len(times), NULL, np.int64))
+        keys[-1][part.good] = part.columns[name]
     return np.lexsort([*keys, times])
 
 

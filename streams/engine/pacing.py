@@ -10,7 +10,7 @@ from streams.bus.contract import Chunk
 
 FULL_READ = 5_000  # records a read asks for at first, and always where steps must be cut the same way every time
 READ_BOUNDS = (500, 40_000)
-URGENT = frozenset({"marks", "adl-probes", "adl-decisions", "insolvencies", "adl-candidates"})  # somebody's position waits for what follows from them
+URGENT = frozenset({"marks", "adl-rounds", "insolvencies", "adl-candidates"})  # somebody's position waits for what follows from them
 PATIENCE = 5  # a step without anything urgent may take so many times as long: larger steps cost fewer transactions
 
 

@@ -17,7 +17,7 @@ from streams.engine.lockstep import INSTRUCTIONS, InstructionFeed, OnProgress, P
 from streams.engine.task import TaskSpec
 from streams.engine.turns import turn_records
 from streams.errors import Unreachable, UsageProblem
-from streams.topics import EXCHANGE_STREAMS, JOURNALS
+from streams.topics import EXCHANGE_TOPICS, JOURNALS
 
 POLL_RECORDS = 10_000
 POLL_MS = 20
@@ -73,7 +73,7 @@ class Quiescence:
 
 async def refuse_used(bus: Bus, specs: Sequence[TaskSpec]) -> None:
     """Raises UsageProblem where an exchange has written already: what it wrote would be counted as taken, but never as written."""
-    partitions = sorted({partition for spec in specs for partition in spec.inputs() if partition.topic in EXCHANGE_STREAMS})
+    partitions = sorted({partition for spec in specs for partition in spec.inputs() if partition.topic in EXCHANGE_TOPICS})
     reader = await bus.reader(partitions)
     try:
         for partition in partitions:

@@ -19,15 +19,15 @@ from streams.bus.recording import load
 from streams.domain.events import NULL
 from streams.engine.chunks import cut, read_all
 from streams.engine.compare import Difference, DifferenceClass
-from streams.engine.digests import OUTPUT_STREAMS, decision_digest, output_digest, state_digest
+from streams.engine.digests import OUTPUT_TOPICS, decision_digest, output_digest, state_digest
 from streams.engine.journal import StepRecord
 from streams.engine.lockstep import settle
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.task import MachineFactory, TaskSpec
 from streams.engine.turns import TURN_HEADER
 from streams.engine.verify import read_journals
-from streams.topics import EXCHANGE_STREAMS
-from streams.wire.codec import codec
+from streams.topics import EXCHANGE_TOPICS
+from streams.wire.kinds import decode
 
 Ints = NDArray[np.int64]
 Edit = Callable[[list[Chunk]], list[Chunk]]  # of the exchange's records, before they are given
@@ -77,7 +77,7 @@ async def replay_bus(recorded: Bus, factory: MachineFactory, part: Part = WHOLE)
     if not part.is_comparable:
         return report
     counts = await recorded.partitions()
-    for partition in (TopicPartition(stream, number) for stream in OUTPUT_STREAMS for number in range(counts.get(stream, 0))):
+    for partition in (TopicPartition(topic, number) for topic in OUTPUT_TOPICS for number in range(counts.get(topic, 0))):
         _compare(_before(await read_all(recorded, partition), part.until_ms), await read_all(replayed.bus, partition), report)
     if part.until_ms is None:
         _compare_states(replayed.journals, replayed.digests, report)
@@ -105,7 +105,7 @@ async def rerun_bus(recorded: Bus, factory: MachineFactory, part: Part = WHOLE, 
     for runner in runners:
         await runner.start()
     report = ReplayReport()
-    external = [TopicPartition(stream, number) for stream in EXCHANGE_STREAMS for number in range(counts.get(stream, 0))]
+    external = [TopicPartition(topic, number) for topic in EXCHANGE_TOPICS for number in range(counts.get(topic, 0))]
     chunks = [_within(await read_all(recorded, partition), part) for partition in external]
     for turn in _turns(chunks if edit is None else edit(chunks)):
         for chunk in turn:
@@ -117,7 +117,7 @@ async def rerun_bus(recorded: Bus, factory: MachineFactory, part: Part = WHOLE, 
     report.state_digest = state_digest(digests.values())
     report.output_digest = await output_digest(bus)
     report.decision_digest = await decision_digest(bus)
-    report.outputs = sum([len(await read_all(bus, TopicPartition(s, n))) for s in OUTPUT_STREAMS for n in range(counts.get(s, 0))])
+    report.outputs = sum([len(await read_all(bus, TopicPartition(s, n))) for s in OUTPUT_TOPICS for n in range(counts.get(s, 0))])
     return Replayed(report, bus, journals, digests)
 
 
@@ -198,8 +198,8 @@ def _event_times(wholes: Sequence[Chunk]) -> list[Ints]:
 def _decoded_times(whole: Chunk) -> Ints:
     times = np.full(len(whole), NULL, np.int64)
     if len(whole):
-        decoded = codec(whole.topic).decode(whole.values)
-        times[decoded.good] = decoded.columns["event_time_us"]
+        for part in decode(whole.topic, whole.values).values():
+            times[part.good] = part.columns["event_time_us"]
     return times
 
 

@@ -10,13 +10,13 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from streams.bus.columns import ByteColumn, Numbers, joined_bytes, joined_numbers
-from streams.bus.contract import Chunk, NewRecord, RecordBlock, TopicPartition, Writable
+from streams.bus.contract import Chunk, Header, NewRecord, RecordBlock, TopicPartition, Writable
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Refusal, Row
 from streams.engine.chunks import by_partition, join
 from streams.engine.machine import Machine
 from streams.engine.merge import Unreadable, merge
 from streams.errors import CheckFailed, ImpossibleState
-from streams.topics import ACCOUNTS_READS, JOURNALS, POOLS_READS, STREAMS, Partitioning, partition_count
+from streams.topics import ACCOUNTS_READS, JOURNALS, POOLS_READS, STREAMS, TOPICS, Partitioning, partition_count
 from streams.wire.digest import COMPILED_FROM, records_digest
 from streams.wire.records import new_blocks, new_records
 
@@ -65,7 +65,7 @@ class TaskSpec:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Streams the machine hears, in their order at one event time."""
+        """Topics the machine hears, in their order at one event time."""
         return ACCOUNTS_READS if self.task == "accounts" else POOLS_READS
 
     @property
@@ -73,26 +73,26 @@ class TaskSpec:
         """Where its step records stand."""
         return TopicPartition(JOURNALS[self.task], self.shard)
 
-    def partitions_of(self, stream: str) -> int:
-        """How many partitions a stream has here."""
-        return partition_count(stream, account_partitions=self.account_partitions, shards=self.shard_count)
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic has here."""
+        return partition_count(topic, account_partitions=self.account_partitions, shards=self.shard_count)
 
     def inputs(self) -> list[TopicPartition]:
         """What it reads, in reading order. The pools task also reads the accounts tasks' journals, for its gate only."""
-        inputs = [TopicPartition(stream, p) for stream in self.reads for p in range(self.partitions_of(stream)) if self._takes(stream, p)]
+        inputs = [TopicPartition(topic, p) for topic in self.reads for p in range(self.partitions_of(topic)) if self._takes(topic, p)]
         if self.task == "pools":
             inputs += [TopicPartition(JOURNALS["accounts"], shard) for shard in range(self.shard_count)]
         return inputs
 
-    def _takes(self, stream: str, partition: int) -> bool:
-        by_account = STREAMS[stream].partitioning is Partitioning.ACCOUNT
+    def _takes(self, topic: str, partition: int) -> bool:
+        by_account = TOPICS[topic].partitioning is Partitioning.ACCOUNT
         return self.task == "pools" or not by_account or partition % self.shard_count == self.shard
 
-    def reports(self, stream: str) -> bool:
-        """Whether an unreadable record of `stream` is this task's to report: several tasks read it, one dead letter is enough."""
+    def reports(self, topic: str) -> bool:
+        """Whether an unreadable record of `topic` is this task's to report: several tasks read it, one dead letter is enough."""
         if self.task == "pools":
-            return stream not in ACCOUNTS_READS
-        return self.shard == 0 or STREAMS[stream].partitioning is Partitioning.ACCOUNT
+            return topic not in ACCOUNTS_READS
+        return self.shard == 0 or TOPICS[topic].partitioning is Partitioning.ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +145,13 @@ class Task:
         whole = {partition: join(parts) for partition, parts in by_partition(chunks).items()}
         self._follow(whole)
         full = {partition: chunk for partition, chunk in whole.items() if len(chunk)}
-        streams: dict[str, list[Chunk]] = {}
+        topics: dict[str, list[Chunk]] = {}
         for partition in sorted(full):
-            streams.setdefault(partition.topic, []).append(full[partition])
-        if not any(stream in streams for stream in self.spec.reads):
+            topics.setdefault(partition.topic, []).append(full[partition])
+        if not any(topic in topics for topic in self.spec.reads):
             return None
-        slices = [self._slice(chunk) for stream in (*self.spec.reads, JOURNALS["accounts"]) for chunk in streams.get(stream, ())]
-        batch, unreadable = merge(streams, self.spec.reads, self.running, ties=self.spec.task == "pools")
+        slices = [self._slice(chunk) for topic in (*self.spec.reads, JOURNALS["accounts"]) for chunk in topics.get(topic, ())]
+        batch, unreadable = merge(topics, self.spec.reads, self.running, ties=self.spec.task == "pools")
         self.number += 1
         said = self._run(batch)
         records = self._records(said, self._letters(unreadable, said.refusals, batch, full))
@@ -236,8 +236,8 @@ class Task:
 
     def _refused(self, refusal: Refusal, batch: Batch, chunks: Mapping[TopicPartition, Chunk]) -> Row:
         rows = batch.rows[refusal.stream]
-        stream = self.spec.reads[int(rows.columns["source"][refusal.index])] if refusal.stream == UNDECODABLE else refusal.stream
-        partition, offset = TopicPartition(stream, int(rows.partition[refusal.index])), int(rows.offset[refusal.index])
+        known = self.spec.reads[int(rows.columns["source"][refusal.index])] if refusal.stream == UNDECODABLE else STREAMS[refusal.stream].topic
+        partition, offset = TopicPartition(known, int(rows.partition[refusal.index])), int(rows.offset[refusal.index])
         chunk = chunks[partition]
         at = bisect_left(chunk.offsets, offset)
         why = (refusal.reason, refusal.detail, refusal.account)
@@ -270,7 +270,7 @@ class Task:
         }
 
     def _records(self, said: Outputs, letters: list[Row]) -> list[Writable]:
-        """Streams in the order of the table, rows as they were said."""
+        """Topics in the order of their table, the rows of each as they were said."""
         headers = ((STEP_HEADER, f"{self.spec.task}/{self.spec.shard}/{self.number}".encode()),)
         rows = dict(said.rows)
         if letters:
@@ -282,11 +282,21 @@ class Task:
                 "nothing was written"
             )
         records: list[Writable] = []
-        for stream in STREAMS:
-            records += new_records(stream, rows[stream], headers) if stream in rows else ()
-            for part in said.columns.get(stream, ()):
-                records += new_blocks(stream, part, headers)
+        for topic in TOPICS.values():
+            records += _as_said(topic.streams, said, rows, headers)
+            for stream in topic.streams:
+                for part in said.columns.get(stream, ()):
+                    records += new_blocks(stream, part, headers)
         return records
+
+
+def _as_said(streams: Sequence[str], said: Outputs, rows: Mapping[str, list[tuple[int, Row]]], headers: tuple[Header, ...]) -> list[NewRecord]:
+    """The rows of a topic's streams as records; where there are several streams, in the order in which they were said."""
+    made = {stream: new_records(stream, rows[stream], headers) for stream in streams if stream in rows}
+    if len(made) < 2:
+        return [record for records in made.values() for record in records]
+    queues = {stream: iter(records) for stream, records in made.items()}
+    return [next(queues[stream]) for stream in said.order if stream in queues]
 
 
 def _starts(runs: Sequence[tuple[str, int, int]]) -> Iterable[int]:
@@ -295,8 +305,8 @@ def _starts(runs: Sequence[tuple[str, int, int]]) -> Iterable[int]:
 
 
 def output_digests(records: Iterable[Writable]) -> list[Output]:
-    """Count and digest of the records per partition; streams in the order of the table."""
-    ranks = {stream: rank for rank, stream in enumerate(STREAMS)}
+    """Count and digest of the records per partition; topics in the order of their table."""
+    ranks = {topic: rank for rank, topic in enumerate(TOPICS)}
     parts: dict[tuple[int, int, str], list[Writable]] = {}
     for record in records:
         parts.setdefault((ranks[record.topic], record.partition, record.topic), []).append(record)

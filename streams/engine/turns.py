@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from streams.bus.contract import Chunk, NewRecord, TopicPartition
 from streams.domain.batch import Row
+from streams.topics import STREAMS
 from streams.wire.records import new_record
 
 TURN_HEADER = "turn"
@@ -22,7 +23,7 @@ def turn_records(said: Said, turn: int, written: Counter[TopicPartition] | None 
     """What is said in a turn, as records. With `written`, the counts so far, which are moved on, the records also carry the counts."""
     headers = [(TURN_HEADER, str(turn).encode())]
     if written is not None:
-        touched = [TopicPartition(stream, partition) for stream, partition, _ in said]
+        touched = [TopicPartition(STREAMS[stream].topic, partition) for stream, partition, _ in said]
         written.update(touched)
         counts = [f"{topic}/{partition}={written[TopicPartition(topic, partition)]}" for topic, partition in sorted(set(touched))]
         headers.append((COUNTS_HEADER, ",".join(counts).encode()))

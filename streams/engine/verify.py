@@ -13,13 +13,13 @@ from streams.bus.manifest import check_manifest
 from streams.bus.recording import load
 from streams.engine.chunks import SliceReader, read_all
 from streams.engine.compare import Difference, DifferenceClass, Differs, at, read_inputs, rerun
-from streams.engine.digests import OUTPUT_STREAMS
+from streams.engine.digests import OUTPUT_TOPICS
 from streams.engine.journal import StepRecord, check_genesis, check_link, open_record
 from streams.engine.recovery import leads_on
 from streams.engine.snapshot import SnapshotFile, SnapshotStore, read_snapshot, restore
 from streams.engine.task import STEP_HEADER, MachineFactory, Output, Task, TaskSpec
 from streams.errors import CheckFailed, ConfigurationProblem, UsageProblem
-from streams.topics import JOURNALS
+from streams.topics import ACCOUNT_EVENTS, JOURNALS
 from streams.wire.digest import records_digest
 
 SNAPSHOTS = "snapshots"
@@ -100,7 +100,9 @@ async def read_journals(bus: Bus) -> dict[TaskSpec, list[StepRecord]]:
                 raise UsageProblem(f"{topic}[{shard}] is empty: that task has never run here; nothing can be checked against it")
             genesis = records[0].genesis
             assert genesis is not None
-            spec = TaskSpec("accounts" if task == "accounts" else "pools", shard, counts[JOURNALS["accounts"]], counts["fills"], genesis.deployment)
+            spec = TaskSpec(
+                "accounts" if task == "accounts" else "pools", shard, counts[JOURNALS["accounts"]], counts[ACCOUNT_EVENTS], genesis.deployment
+            )
             try:
                 check_genesis(spec, records[0])
             except ConfigurationProblem as error:
@@ -131,7 +133,7 @@ async def _read_outputs(bus: Bus, journals: dict[TaskSpec, list[StepRecord]]) ->
     tails: dict[tuple[str, int], int] = {(spec.task, spec.shard): records[-1].step for spec, records in journals.items()}
     counts = await bus.partitions()
     log: Log = {}
-    for topic in OUTPUT_STREAMS:
+    for topic in OUTPUT_TOPICS:
         for number in range(counts.get(topic, 0)):
             partition = TopicPartition(topic, number)
             chunk = await read_all(bus, partition)
@@ -196,7 +198,7 @@ def _beginning(spec: TaskSpec, records: Sequence[StepRecord], factory: MachineFa
 async def _first_kept(bus: Bus) -> dict[TopicPartition, int]:
     """Where the log of each output partition begins now: retention may have taken what came before."""
     counts = await bus.partitions()
-    partitions = [TopicPartition(topic, number) for topic in OUTPUT_STREAMS for number in range(counts.get(topic, 0))]
+    partitions = [TopicPartition(topic, number) for topic in OUTPUT_TOPICS for number in range(counts.get(topic, 0))]
     reader = await bus.reader(partitions)
     try:
         return {partition: (await reader.bounds(partition))[0] for partition in partitions}

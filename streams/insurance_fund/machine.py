@@ -119,7 +119,12 @@ class InsuranceFund:
     def deficit(self, row: Mapping[str, Any]) -> None:
         """A DEFICIT: what the group owes now, all of it."""
         self.deficits.owe(
-            episode_of(row), pool=row["pool"], partition=row["partition"], amount=row["deficit"], revision=row["revision"], told_us=row["event_time_us"]
+            episode_of(row),
+            pool=row["pool"],
+            partition=row["partition"],
+            amount=row["deficit"],
+            revision=row["revision"],
+            told_us=row["event_time_us"],
         )
 
     def close(self, episode: Episode) -> None:

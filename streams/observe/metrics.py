@@ -163,7 +163,7 @@ def _count_row(metrics: Metrics, stream: str, row: Mapping[str, Any]) -> None:
             name = {InstructionKind.LIQUIDATE: "liquidations", InstructionKind.TAKEOVER: "takeovers"}.get(row["kind"])
             if name is not None:
                 metrics.add(name, instrument=row["instrument"])
-        case "dead-letters":  # of rows that had waited
+        case "dead-letters":  # said apart from their record
             metrics.add("dead_letters", reason=DeadLetterReason(row["reason"]).name)
         case "adl-probes":
             metrics.add("adl_waves", instrument=row["instrument"])

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.bus.contract import Bus, TopicPartition
+from streams.bus.contract import Bus
 from streams.domain.batch import Column
 from streams.domain.events import NULL
-from streams.engine.chunks import read_all
+from streams.engine.chunks import read_stream
+from streams.topics import STREAMS as ALL
 from streams.wire.codec import codec
 
 Row = dict[str, Any]
@@ -56,15 +57,13 @@ def _plain(column: Column) -> Sequence[Any]:
 
 async def read_log(bus: Bus) -> Log:
     """Read a whole log. Streams that a recording left out are empty."""
-    partitions = await bus.partitions()
-    counts, columns = {}, {}
-    for stream, count in partitions.items():
-        chunks = [await read_all(bus, TopicPartition(stream, number)) for number in range(count)]
-        counts[stream] = sum(map(len, chunks))
+    present = await bus.partitions()
+    counts, columns = {}, {stream: codec(stream).decode([]).columns for stream in STREAMS}
+    for stream in (name for name, stream in ALL.items() if stream.topic in present):
+        values = [value async for chunk in read_stream(bus, stream) for value in chunk.values]
+        counts[stream] = len(values)
         if stream in STREAMS:
-            columns[stream] = _ordered(codec(stream).decode([value for chunk in chunks for value in chunk.values]).columns)
-    for stream in STREAMS:
-        columns.setdefault(stream, codec(stream).decode([]).columns)
+            columns[stream] = _ordered(codec(stream).decode(values).columns)
     return Log(counts, columns)
 
 

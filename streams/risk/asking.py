@@ -61,6 +61,10 @@ class Asking:
         self.told: StateTable[GroupKey, Told] = StateTable("told_groups", GroupKey, Told)
         self.offers: StateTable[int, int] = StateTable("open_offers", int, int)  # wave -> its pool
 
+    def heard_decision(self) -> None:
+        """One more record of decisions has been read."""
+        self._clock.decisions_heard += 1
+
     def is_asked(self, position: PositionKey) -> bool:
         """Whether the pool has lots of the position to place."""
         return position in self.asked
@@ -102,6 +106,14 @@ class Asking:
             return
         group = self._book.group_row(asked.group)
         self._tell_position(group, asked.episode, position, self._figures(group, row, left) if left else NOTHING, time_us, out)
+
+    def tell_anew(self, position: PositionKey, time_us: int, out: Outputs) -> None:
+        """A decision about an older request has been heard: the pool set aside what it was told meanwhile, and hears how it stands now."""
+        asked, left = self.asked[position], self._reservations.of(position, ASKED)
+        group, row = self._book.group_row(asked.group), self._book.position_row(position)
+        figures = self._figures(group, row, left) if left and self._book.is_priced(group) else NOTHING
+        self._reservations.set(position, ASKED, abs(figures.lots))
+        self._tell_position(group, asked.episode, position, figures, time_us, out)
 
     def placed(self, position: PositionKey) -> None:
         """The pool has instructed some of the lots; what is left it still has."""
@@ -155,7 +167,8 @@ class Asking:
         row = {
             "kind": kind, "pool": pool, "account": key[0], "partition": int(self._book.accounts.rows["partition"][self._book.account_row(key[0])]),
             "asset": key[1], **group_fields(*key[2:]), "episode": episode, "revision": revision, "lots": 0, "bankruptcy_quote": 0, "deficit": 0,
-            "equity": 0, "maintenance": 0, "marks_seen": self._clock.marks_seen, "event_time_us": time_us, **fields,
+            "equity": 0, "maintenance": 0, "marks_seen": self._clock.marks_seen,
+            "decisions_heard": self._clock.decisions_heard, "event_time_us": time_us, **fields,
         }  # fmt: skip
         out.emit("insolvencies", row)
         return revision

@@ -32,8 +32,7 @@ class Book:
     def __init__(self) -> None:
         self.time = MarkTime()  # the machine's clock holds the same one
         self.accounts = RowTable(
-            "accounts", ("account", "partition", "role", "flags", "fill_seq", "update_seq", "base_seq", "applied"),
-            ("first_group", "held", "slow"), salt=1,
+            "accounts", ("account", "partition", "role", "flags", "seq", "missing"), ("first_group", "slow"), salt=1,
         )  # fmt: skip
         self.groups = RowTable(
             "groups", ("account_row", "asset", "instrument", "side", "wallet", "state", "in_episode"),
@@ -281,15 +280,10 @@ class Book:
         self.accounts.rows["flags"][account_row] = flags | flag if on else flags & ~flag
         self.watch(account_row)
 
-    def hold(self, account_row: int, change: int) -> None:
-        """Count instruction results that wait for fills of the account; while there are any, its fills take the exact path."""
-        self.accounts.rows["held"][account_row] += change
-        self.watch(account_row)
-
     def watch(self, account_row: int) -> None:
-        """Recompute what follows from role, flags and held results."""
+        """Recompute what follows from role and flags."""
         is_watched = bool(k.is_watched(self.tables(), account_row))
-        self.accounts.rows["slow"][account_row] = not is_watched or self.accounts.rows["held"][account_row] != 0
+        self.accounts.rows["slow"][account_row] = not is_watched
         for group in self.groups_of(account_row):
             self.groups.rows["watched"][group] = is_watched
             k.make_pending(self.tables(), group)
@@ -385,8 +379,8 @@ class Book:
         """Everything that is state."""
         return [self.accounts, self.groups, self.positions, self.instruments, self.parameters, self.pools, self.flows]
 
-    def restore(self, tables: Mapping[str, pa.RecordBatch], held: Mapping[int, int]) -> None:
-        """Take over a snapshot; `held` counts waiting instruction results by account. Links, indexes and values are derived again."""
+    def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
+        """Take over a snapshot. Links, indexes and values are derived again."""
         for part in self.parts():
             part.from_arrow(tables[part.name])
         for index in (self._account_index, self._group_index, self._position_index):
@@ -395,6 +389,4 @@ class Book:
         self.instruments.rows["first_block"] = self.instruments.rows["last_block"] = EMPTY
         self._load_parameters()
         rebuild_links(self.tables())
-        for account, count in held.items():
-            self.accounts.rows["held"][self.account_row(account)] = count
         watch_all(self.tables())

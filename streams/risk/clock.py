@@ -19,6 +19,7 @@ class Clock:
         self.time = MarkTime()
         self.second = 0
         self.now_us = 0  # running maximum of all rows' times: what is decided on a late row is decided now
+        self.decisions_heard = 0  # records of decisions given to the machine
         self.marks_seen = 0  # records of marks given to the machine: who has been given as many knows the same marks
         self.consumed: StateTable[tuple[str, int], int] = StateTable("consumed", tuple[str, int], int)
 
@@ -41,12 +42,12 @@ class Clock:
         before, self.second = self.second, self.us // SECOND_US
         return self.second - 1 if 0 < before < self.second else None
 
-    def read(self, rows: Rows, start: int, stop: int) -> None:
-        """Note how far a run of rows has read each of its partitions."""
+    def read(self, topic: str, rows: Rows, start: int, stop: int) -> None:
+        """Note how far a run of rows has read each of its topic's partitions."""
         partitions = rows.partition[start:stop]
         for partition in np.unique(partitions):
             last = int(rows.offset[start:stop][partitions == partition].max())
-            self.consumed[rows.stream, int(partition)] = last + 1
+            self.consumed[topic, int(partition)] = last + 1
 
     def read_until(self) -> list[dict[str, Any]]:
         """As `shard-totals` states it."""

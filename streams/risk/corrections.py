@@ -11,21 +11,19 @@ from streams.domain.events import CorrectionKind, DeadLetterReason, UpdateKind
 from streams.domain.money import MAX_ACCOUNT
 from streams.domain.state import StateTable
 from streams.risk.book import Book
-from streams.risk.keys import OPENING, Refused
-from streams.risk.layout import begin_sequence
+from streams.risk.keys import ACCOUNT_EVENTS, OPENING, Refused
 from streams.risk.table import touch
 
-PLACES: Final = {"account-updates": 2, "fills": 3, "instruction-results": 4, "corrections": 5}  # by their place in the task's reading order
-_SEQUENCES: Final = {"account-updates": "update_seq", "fills": "fill_seq"}
-_CARRIES: Final = {CorrectionKind.FILL: ("fill", "fills"), CorrectionKind.UPDATE: ("update", "account-updates")}
-Place = tuple[int, int, int, int]  # account, code of the stream, partition, offset
+PLACES: Final = {ACCOUNT_EVENTS: 2, "corrections": 3}  # topics by their place in the task's reading order
+_CARRIES: Final = {CorrectionKind.FILL: "fill", CorrectionKind.UPDATE: "update"}
+Place = tuple[int, int, int, int]  # account, code of the topic, partition, offset
 LETTERS_MAX: Final = 100  # of one account that are kept one by one: a producer gone wrong must not make the state grow for ever
 MORE: Final = (0, -1, -1)  # in the place of a place: the others, which only a SNAPSHOT of the account closes
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A record that was not applied. `is_counted` (0 or 1): its sequence number was taken before it was refused; at MORE: how many more there are."""
+    """A record that was not applied. `is_counted` (0 or 1): its sequence number was read before it was refused; at MORE: how many more there are."""
 
     reason: int
     is_counted: int
@@ -58,8 +56,8 @@ class Corrections:
                 del self.letters[place]
 
     def has_open(self, account: int) -> bool:
-        """Whether any record of the account is missing."""
-        return account in self._open
+        """Whether any record of the account is missing: refused and not corrected, or never heard."""
+        return account in self._open or bool(self._book.accounts.rows["missing"][self._book.account_row(account)])
 
     def reindex(self) -> None:
         """Count again after a restore."""
@@ -88,13 +86,12 @@ class Corrections:
             return DeadLetterReason.BAD_VALUE, f"records of {row['source_topic']} are not corrected account by account"
         if row["kind"] == CorrectionKind.DROP:
             return None
-        name, stream = _CARRIES[row["kind"]]
-        record = row[name]
-        if record is None or row["source_topic"] != stream:
+        record = row[_CARRIES[row["kind"]]]
+        if record is None or row["source_topic"] != ACCOUNT_EVENTS:
             return DeadLetterReason.BAD_VALUE, f"a correction of a record of {row['source_topic']} does not carry one"
         if record["account"] != row["account"]:
             return DeadLetterReason.BAD_VALUE, "the record given is another account's"
-        if stream == "account-updates" and record["kind"] == UpdateKind.SNAPSHOT:
+        if row["kind"] == CorrectionKind.UPDATE and record["kind"] == UpdateKind.SNAPSHOT:
             return DeadLetterReason.BAD_VALUE, "a SNAPSHOT is sent again whole, not corrected"
         account_row = self._book.ensure_account(row["account"], row["partition_"])
         if int(self._book.accounts.rows["flags"][account_row]) & OPENING:
@@ -103,24 +100,28 @@ class Corrections:
 
     def count(self, account_row: int, row: dict[str, Any], letter: Letter) -> None:
         """The record's sequence number counts as heard, if it is known and has not been taken."""
-        record = None if row["kind"] == CorrectionKind.DROP else row[_CARRIES[row["kind"]][0]]
+        record = None if row["kind"] == CorrectionKind.DROP else row[_CARRIES[row["kind"]]]
         seq = row["account_seq"] if record is None else record["account_seq"]
-        field = _SEQUENCES.get(row["source_topic"])
-        if letter.is_counted or seq is None or field is None:
+        if letter.is_counted or seq is None:
             return
-        begin_sequence(self._book.tables(), account_row, seq)
         a = self._book.accounts.rows
-        if seq > int(a["base_seq"][account_row]):  # not from before the account was first heard of
-            a[field][account_row] = max(seq, int(a[field][account_row]))
-            a["applied"][account_row] += 1
-            touch(self._book.accounts.t, account_row)
+        heard, missing = int(a["seq"][account_row]), int(a["missing"][account_row])
+        if heard == 0:
+            missing = max(1, seq - 1)  # it has not been opened by a SNAPSHOT
+        elif seq <= heard:
+            missing = max(0, missing - 1)  # it was missed when the next one came
+        else:
+            missing += seq - heard - 1
+        a["missing"][account_row] = missing
+        a["seq"][account_row] = max(seq, heard)
+        touch(self._book.accounts.t, account_row)
 
 
 def record_of(row: dict[str, Any]) -> dict[str, Any] | None:
     """The record a correction carries, standing at the place it replaces, at the time of the correction; None for DROP."""
     if row["kind"] == CorrectionKind.DROP:
         return None
-    record = row[_CARRIES[row["kind"]][0]]
+    record = row[_CARRIES[row["kind"]]]
     return {**record, "time_us": row["time_us"], "partition_": row["source_partition"], "offset_": row["source_offset"]}
 
 

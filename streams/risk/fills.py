@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from streams.domain.events import FillKind, MarginMode, PositionSide
 from streams.domain.money import MAX_ACCOUNT, MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET
 from streams.risk.bands import is_crossing
-from streams.risk.layout import Tables, add_account, add_group, add_position, begin_sequence, move_wallet, position_key, set_position
+from streams.risk.layout import Tables, add_group, add_position, move_wallet, position_key, set_position
 from streams.risk.table import EMPTY, find, kernel, touch
 
 _NULL: Final = -(2**63)
@@ -41,7 +41,6 @@ class FillColumns(NamedTuple):
     margin_moved: NDArray[np.int64]
     kind: NDArray[np.int64]
     instruction_id: NDArray[np.int64]
-    partition: NDArray[np.int64]
 
 
 @kernel
@@ -60,12 +59,14 @@ def _fast_group(tables: Tables, account_row: int, instrument_row: int, side: int
 
 @kernel
 def _is_fast_fill(tables: Tables, fills: FillColumns, n: int) -> bool:
-    """Whether row n concerns only a plain trade of an ordinary known account, well inside the bounds."""
+    """Whether row n is the next one of an ordinary known account, or one seen before, and only a plain trade well inside the bounds."""
     if not 0 < fills.account[n] < _MAX_ACCOUNT:
         return False
     account_row = find(tables.account_index, fills.account[n])
-    if account_row != EMPTY and tables.accounts.rows["slow"][account_row] != 0:
+    if account_row == EMPTY or tables.accounts.rows["slow"][account_row] != 0:
         return False
+    if fills.account_seq[n] > tables.accounts.rows["seq"][account_row] + 1:
+        return False  # something is missing
     if fills.kind[n] != _TRADE or fills.instruction_id[n] != _NULL or fills.margin_moved[n] != 0:
         return False
     if not _ONE_WAY <= fills.position_side[n] <= _SHORT or not _CROSS <= fills.margin_mode[n] <= _ISOLATED:
@@ -122,16 +123,14 @@ def apply_fills(tables: Tables, fills: FillColumns, start: int, stop: int) -> tu
         if not _is_fast_fill(tables, fills, n):
             return n, duplicates, EMPTY
         a = tables.accounts.rows
-        account_row = add_account(tables, fills.account[n], fills.partition[n])
-        if fills.account_seq[n] <= a["fill_seq"][account_row]:
+        account_row = find(tables.account_index, fills.account[n])
+        if fills.account_seq[n] <= a["seq"][account_row]:
             duplicates += 1
             continue
         group = _apply_fast_fill(tables, fills, n)
         if group == EMPTY:
             return n, duplicates, EMPTY
-        begin_sequence(tables, account_row, fills.account_seq[n])
-        a["fill_seq"][account_row] = fills.account_seq[n]
-        a["applied"][account_row] += 1
+        a["seq"][account_row] = fills.account_seq[n]
         touch(tables.accounts, account_row)
         if is_crossing(tables, group):
             return n + 1, duplicates, group

@@ -5,6 +5,8 @@ from typing import Final
 
 from streams.domain.events import DeadLetterReason
 
+ACCOUNT_EVENTS: Final = "account-events"  # the topic of all that the exchange says of accounts, and the streams in it (topics.py)
+OF_ACCOUNTS: Final = ("fills", "account-updates", "instruction-results")
 SUSPECT: Final = 1  # bits of accounts.flags
 OPENING: Final = 2
 GroupKey = tuple[int, int, int, int]  # (account, asset, instrument, side); instrument and side are 0 for the cross group

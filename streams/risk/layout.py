@@ -76,14 +76,6 @@ def is_watched(tables: Tables, account_row: int) -> bool:
 
 
 @kernel
-def begin_sequence(tables: Tables, account_row: int, seq: int) -> None:
-    """An account first heard of by record `seq` has nothing missing below it."""
-    a = tables.accounts.rows
-    if a["fill_seq"][account_row] == 0 and a["update_seq"][account_row] == 0:
-        a["base_seq"][account_row] = seq - 1
-
-
-@kernel
 def add_account(tables: Tables, account: int, partition: int) -> int:
     """Row of the account, made if it is new."""
     row = find(tables.account_index, account)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
-from streams.domain.events import DeadLetterReason, GroupState, UpdateKind
+from streams.domain.events import CorrectionKind, DeadLetterReason, GroupState, InstructionKind, UpdateKind
 from streams.domain.instruments import Instrument, Pool, parse_instrument, parse_pool
 from streams.domain.money import MAX_ACCOUNT
 from streams.domain.state import StateTable, combine, scalars_from_arrow, scalars_to_arrow
@@ -23,11 +23,10 @@ from streams.risk.clock import Clock
 from streams.risk.corrections import PLACES, Corrections, record_of
 from streams.risk.episodes import Episodes
 from streams.risk.fills import FillColumns, apply_fills
-from streams.risk.keys import OPENING, SUSPECT, Booked, Refused
-from streams.risk.layout import begin_sequence
+from streams.risk.keys import ACCOUNT_EVENTS, OF_ACCOUNTS, OPENING, SUSPECT, Booked, Refused
 from streams.risk.marks import Marks
 from streams.risk.placements import Placements
-from streams.risk.refusals import dead_letter, fill_refusal
+from streams.risk.refusals import dead_letter, fill_refusal, sequence_refusal
 from streams.risk.reservations import Reservations, Rooms
 from streams.risk.results import Results
 from streams.risk.table import EMPTY, touch
@@ -35,10 +34,8 @@ from streams.risk.totals import emit_totals
 from streams.risk.updates import Updates
 from streams.risk.waiting import Waiting
 
-VERSION: Final = 3
-_EXCHANGE: Final = ("fills", "account-updates", "instruction-results")  # these and marks: what is read of them stands in shard-totals
-_FILL_COLUMNS: Final = FillColumns._fields[:-1]
-FrozenRow = dict[str, int | None]
+VERSION: Final = 4
+_OF_POOLS: Final = frozenset(InstructionKind[name] for name in ("TAKEOVER", "ADL", "UNWIND", "COVER", "SOCIALISE"))
 Handler = Callable[[dict[str, Any], int, Outputs], None]
 
 
@@ -54,9 +51,8 @@ class RiskMachine:
         self.asking = Asking(self.book, self.reservations, self.clock, shard)
         self.episodes = Episodes(self.book, self.reservations, self.waiting, self.asking)
         self.updates = Updates(self.book)
-        self.results = Results(self.book)
+        self.results = Results()
         self.corrections = Corrections(self.book)
-        self._waiting: StateTable[tuple[int, int, int], FrozenRow] = StateTable("waiting_rows", tuple[int, int, int], FrozenRow)
         self.probes = Probes(self.book, self.reservations, self.rooms, self.asking, shard)
         self.placements = Placements(self.book, self.reservations, self.rooms, self.asking, self.episodes, self.results)
         self.book.time = self.clock.time
@@ -76,8 +72,8 @@ class RiskMachine:
 
     @property
     def held(self) -> int:
-        """Instruction results that wait for their fills."""
-        return len(self.results.waiting)
+        """Parts of SNAPSHOTs that wait for the others."""
+        return len(self.updates.opening)
 
     def step(self, batch: Batch) -> Outputs:
         """Apply the rows in order."""
@@ -97,8 +93,8 @@ class RiskMachine:
             else:
                 for index in range(start, stop):
                     handlers[stream](self._row(rows, index), index, out)
-            if stream in _EXCHANGE:
-                self.clock.read(rows, start, stop)
+            if stream in OF_ACCOUNTS:
+                self.clock.read(ACCOUNT_EVENTS, rows, start, stop)
         return out
 
     def _row(self, rows: Rows, index: int) -> dict[str, Any]:
@@ -120,9 +116,10 @@ class RiskMachine:
         time, self.clock.second = self.clock.time, scalars["second"]
         time.us, time.ahead_us, time.is_witnessed = scalars["clock_us"], scalars["ahead_us"], bool(scalars["is_witnessed"])
         self.clock.now_us, self.clock.marks_seen = scalars["now_us"], scalars["marks_seen"]
+        self.clock.decisions_heard = scalars["decisions_heard"]
         for part in self._own_parts():
             part.from_arrow(tables[part.name])
-        self.book.restore(tables, self.results.waiting_by_account())
+        self.book.restore(tables)
         self.reservations.reindex()
         self.rooms.reindex()
         self.waiting.reindex()
@@ -132,8 +129,8 @@ class RiskMachine:
     def _own_parts(self) -> list[StateTable[Any, Any]]:
         return [
             self.reservations.lots, self.rooms.table, self.waiting.table, self.asking.asked, self.asking.told, self.asking.offers,
-            self.episodes.table, self.episodes.awaited, self.updates.claims, self.updates.opening, self.results.waiting,
-            self.corrections.letters, self.results.executed, self.results.over, self._waiting, self.probes.waiting, self.clock.consumed,
+            self.episodes.table, self.episodes.awaited, self.updates.claims, self.updates.opening,
+            self.corrections.letters, self.results.executed, self.results.over, self.probes.waiting, self.clock.consumed,
         ]  # fmt: skip
 
     def _parts(self) -> list[Any]:
@@ -144,6 +141,7 @@ class RiskMachine:
         return {
             "version": VERSION, "shard": self._shard, "clock_us": time.us, "second": self.clock.second, "ahead_us": time.ahead_us,
             "is_witnessed": int(time.is_witnessed), "now_us": self.clock.now_us, "marks_seen": self.clock.marks_seen,
+            "decisions_heard": self.clock.decisions_heard,
         }  # fmt: skip
 
     # -- what cannot be applied -------------------------------------------------------------------------------------------------------
@@ -160,16 +158,16 @@ class RiskMachine:
         row = {"event_time_us": time_us, "account": account, "asset": 0, "state": state, "episode": 0, "equity": 0, "maintenance": 0}
         out.emit("account-states", row, self.episodes.partition_of(account))
 
-    def _refuse(self, stream: str, index: int | None, row: dict[str, Any], refused: Refused, out: Outputs, *, is_counted: bool = False) -> None:
-        """Refuse a row of an account. A row that waited (index None) is no longer in the batch: its dead letter refers to the log."""
+    def _refuse(self, stream: str, index: int | None, row: dict[str, Any], refused: Refused, out: Outputs, *, is_counted: bool = True) -> None:
+        """Refuse a row of an account. Where it is not in the batch (index None) its dead letter refers to the log."""
         account = row["account"] if 0 < row["account"] < MAX_ACCOUNT else None
         if index is not None:
             out.refuse(stream, index, refused[0], refused[1], account)
         else:
-            out.emit("dead-letters", dead_letter(stream, row, refused, self._shard))
+            out.emit("dead-letters", dead_letter(ACCOUNT_EVENTS, row, refused, self._shard))
         if account is not None:
             self._suspect(account, row["partition_"], row["time_us"], out)
-            self.corrections.note((account, PLACES[stream], row["partition_"], row["offset_"]), refused[0], is_counted=is_counted)
+            self.corrections.note((account, PLACES[ACCOUNT_EVENTS], row["partition_"], row["offset_"]), refused[0], is_counted=is_counted)
 
     def _undecodable(self, row: dict[str, Any], _index: int, out: Outputs) -> None:
         if row["account"] is not None and 0 < row["account"] < MAX_ACCOUNT:
@@ -205,24 +203,48 @@ class RiskMachine:
 
     # -- accounts ---------------------------------------------------------------------------------------------------------------------
 
-    def _admit(self, stream: str, row: dict[str, Any], seq_field: str) -> int:
-        """Row of the account if this row of its sequence is new and can be applied now, else EMPTY (a duplicate, or it waits)."""
-        account_row = self.book.ensure_account(row["account"], row["partition_"])
+    def _admit(self, stream: str, index: int, row: dict[str, Any], out: Outputs) -> int:
+        """Row of the account if this is the next record of its one order, else EMPTY. A number left out is a loss: the account is SUSPECT."""
+        refused = sequence_refusal(row)
+        if refused:
+            self._refuse(stream, index, row, refused, out, is_counted=False)
+            return EMPTY
+        account_row, account, seq = self.book.ensure_account(row["account"], row["partition_"]), row["account"], row["account_seq"]
         a = self.book.accounts.rows
-        if int(a["flags"][account_row]) & OPENING:
-            self._waiting[row["account"], row["account_seq"], int(stream == "fills")] = row
+        heard = int(a["seq"][account_row])
+        if seq <= heard:
+            out.alarm("duplicates_ignored", stream=stream, count=1)
             return EMPTY
-        if row["account_seq"] <= int(a[seq_field][account_row]):
-            return EMPTY
-        begin_sequence(self.book.tables(), account_row, row["account_seq"])
-        a[seq_field][account_row] = row["account_seq"]
-        a["applied"][account_row] += 1
+        is_part = stream == "account-updates" and row["kind"] == UpdateKind.SNAPSHOT
+        a["seq"][account_row] = seq
         touch(self.book.accounts.t, account_row)
+        if heard == 0 and is_part:
+            a["missing"][account_row] = 1  # until the SNAPSHOT is whole
+        elif heard == 0:
+            self._lost(account_row, max(1, seq - 1), row, out)
+            out.alarm("account_not_opened", account=account, account_seq=seq)
+        elif seq > heard + 1:
+            self._lost(account_row, seq - heard - 1, row, out)
+            out.alarm("account_events_missing", account=account, first=heard + 1, last=seq - 1)
+        if int(a["flags"][account_row]) & OPENING and not (is_part and seq == heard + 1):
+            self._break_off(account_row, row, out)
         return account_row
+
+    def _lost(self, account_row: int, count: int, row: dict[str, Any], out: Outputs) -> None:
+        """Records of the account have not been heard and never will be; only a SNAPSHOT says what they came to."""
+        self.book.accounts.rows["missing"][account_row] += count
+        self._suspect(row["account"], row["partition_"], row["time_us"], out)
+
+    def _break_off(self, account_row: int, row: dict[str, Any], out: Outputs) -> None:
+        """The SNAPSHOT under way has come to nothing."""
+        offset = self.updates.drop_parts(row["account"])
+        self.book.set_flag(account_row, OPENING, on=False)
+        refused = (DeadLetterReason.SNAPSHOT_INCOMPLETE, "parts are missing; send the whole SNAPSHOT again, its parts one after the other")
+        self._refuse("account-updates", None, {**row, "offset_": offset}, refused, out)
 
     def _fills(self, rows: Rows, start: int, stop: int, out: Outputs) -> None:
         """Plain trades compiled, the rest one by one."""
-        columns = FillColumns._make([*(np.asarray(rows.columns[name]) for name in _FILL_COLUMNS), rows.partition])
+        columns = FillColumns._make(np.asarray(rows.columns[name]) for name in FillColumns._fields)
         while start < stop:
             begun = start
             start, duplicates, group = apply_fills(self.book.tables(stop - start + 4), columns, start, stop)
@@ -236,13 +258,14 @@ class RiskMachine:
                 self._fill(self._row(rows, start), start, out)
                 start += 1
 
-    def _fill(self, row: dict[str, Any], index: int | None, out: Outputs) -> None:
+    def _fill(self, row: dict[str, Any], index: int, out: Outputs) -> None:
+        account_row = self._admit("fills", index, row, out)
+        if account_row == EMPTY:
+            return
         refused = fill_refusal(self.book, row)
         if refused:
             self._refuse("fills", index, row, refused, out)
-            return
-        account_row = self._admit("fills", row, "fill_seq")
-        if account_row != EMPTY:
+        else:
             self._book_fill(account_row, row, index, out)
 
     def _book_fill(self, account_row: int, row: dict[str, Any], index: int | None, out: Outputs) -> None:
@@ -251,7 +274,7 @@ class RiskMachine:
         before = int(self.book.positions.rows["lots"][known]) if known != EMPTY else 0
         booked = self.book.fill(account_row, row)
         if not isinstance(booked, Booked):
-            self._refuse("fills", index, row, booked, out, is_counted=True)
+            self._refuse("fills", index, row, booked, out)
             return
         after = int(self.book.positions.rows["lots"][booked.position])
         self.reservations.filled(key, before, after, row["kind"], row["instruction_id"])
@@ -262,26 +285,28 @@ class RiskMachine:
             fund_flows.fill_flow(self.book, pool, row, booked.cash, out)
         self.asking.changed(key, row["time_us"], out)
         self._touched(booked.group, row["time_us"], out)
-        self._release_results(row["account"], out)
 
     def _touched(self, group: int, time_us: int, out: Outputs) -> None:
         """The group's money has changed: it is judged at once where that means something."""
         if self.book.is_crossing(group):
             self.episodes.judge(group, time_us, out)
 
-    def _update(self, row: dict[str, Any], index: int | None, out: Outputs) -> None:
-        refused = self.updates.refusal(row) if 0 < row["account"] < MAX_ACCOUNT else (DeadLetterReason.OUT_OF_BOUNDS, "account out of bounds")
+    def _update(self, row: dict[str, Any], index: int, out: Outputs) -> None:
+        account_row = self._admit("account-updates", index, row, out)
+        if account_row == EMPTY:
+            return
+        refused = self.updates.refusal(row)
         if refused:
             self._refuse("account-updates", index, row, refused, out)
         elif row["kind"] == UpdateKind.SNAPSHOT:
-            self._snapshot_part(row, index, out)
-        elif (account_row := self._admit("account-updates", row, "update_seq")) != EMPTY:
+            self._snapshot_part(account_row, row, index, out)
+        else:
             self._apply_update(account_row, row, index, out)
 
     def _apply_update(self, account_row: int, row: dict[str, Any], index: int | None, out: Outputs) -> None:
         group = self.updates.apply(account_row, row, out)
         if not isinstance(group, int):
-            self._refuse("account-updates", index, row, group, out, is_counted=True)
+            self._refuse("account-updates", index, row, group, out)
             return
         if row["instruction_id"] is not None and group != EMPTY:
             self.results.note(row["instruction_id"], row["account"], amount=abs(row["amount"]))
@@ -290,12 +315,8 @@ class RiskMachine:
             fund_flows.update_flow(self.book, pool, row, out)
         if group != EMPTY:
             self._touched(group, row["time_us"], out)
-        self._release_results(row["account"], out)
 
-    def _snapshot_part(self, row: dict[str, Any], index: int | None, out: Outputs) -> None:
-        account_row = self.book.ensure_account(row["account"], row["partition_"])
-        if row["account_seq"] <= int(self.book.accounts.rows["update_seq"][account_row]):
-            return
+    def _snapshot_part(self, account_row: int, row: dict[str, Any], index: int, out: Outputs) -> None:
         was_suspect = bool(int(self.book.accounts.rows["flags"][account_row]) & SUSPECT)
         added = self.updates.add_part(account_row, row)
         if not isinstance(added, bool):
@@ -308,13 +329,7 @@ class RiskMachine:
         pool = fund_flows.fund_pool(self.book, row["account"])
         if pool is not None:
             fund_flows.opening_flows(self.book, pool, row, out)
-        for waiting in [key for key in self._waiting if key[0] == row["account"]]:
-            later = dict(self._waiting[waiting])
-            del self._waiting[waiting]
-            if waiting[1] > row["account_seq"]:
-                (self._fill if waiting[2] else self._update)(later, None, out)
         self.episodes.restated(account_row, row["time_us"], out)
-        self._release_results(row["account"], out)
 
     def _correction(self, row: dict[str, Any], index: int, out: Outputs) -> None:
         """A dead letter is dealt with; the last one of an account heals it."""
@@ -322,7 +337,7 @@ class RiskMachine:
         if not refused:
             record = record_of(row)
             if record is not None:
-                refused = fill_refusal(self.book, record) if row["source_topic"] == "fills" else self.updates.refusal(record)
+                refused = fill_refusal(self.book, record) if row["kind"] == CorrectionKind.FILL else self.updates.refusal(record)
         if refused:
             out.refuse("corrections", index, refused[0], refused[1], row["account"] if 0 < row["account"] < MAX_ACCOUNT else None)
             return
@@ -335,7 +350,7 @@ class RiskMachine:
         self.corrections.count(account_row, row, letter)
         if record is None:
             out.alarm("dead_letter_dropped", account=row["account"], reason=row["reason"])
-        elif row["source_topic"] == "fills":
+        elif row["kind"] == CorrectionKind.FILL:
             self._book_fill(account_row, record, None, out)
         else:
             self._apply_update(account_row, record, None, out)
@@ -348,30 +363,25 @@ class RiskMachine:
         self._say_account(row["account"], GroupState.HEALTHY, row["time_us"], out)
         for group in list(self.book.groups_of(account_row)):
             self._touched(group, row["time_us"], out)
-        self._release_results(row["account"], out)
 
     # -- results and waves ------------------------------------------------------------------------------------------------------------
 
-    def _result(self, row: dict[str, Any], index: int | None, out: Outputs) -> None:
+    def _result(self, row: dict[str, Any], index: int, out: Outputs) -> None:
+        """The outcome of an instruction for the account; the pools task hears it from here where it sent the instruction."""
+        if self._admit("instruction-results", index, row, out) == EMPTY:
+            return
         refused = self.results.refusal(row)
         if refused:
             self._refuse("instruction-results", index, row, refused, out)
             return
         if self.results.is_over(row):
             return
-        account_row = self.book.ensure_account(row["account"], row["partition_"])
-        if not self.results.is_ready(account_row, row):
-            self.results.wait(account_row, row)
-            return
         contradiction = self.results.contradiction(row)
         if contradiction:
             self._refuse("instruction-results", index, row, contradiction, out)
         self.placements.ended(row, out)
-
-    def _release_results(self, account: int, out: Outputs) -> None:
-        """Results of the account whose fills are all in now."""
-        for row in self.results.take_ready(account):
-            self._result(row, None, out)
+        if row["kind"] in _OF_POOLS:
+            out.emit("pool-results", self.results.passed_on(row))
 
     # -- time -------------------------------------------------------------------------------------------------------------------------
 
@@ -380,9 +390,6 @@ class RiskMachine:
         emit_totals(self.book, self._shard, second, self.clock.read_until(), out)
         self.episodes.overdue(self.clock.us, out)
         self.results.forget(self.clock.us)
-        for account, offset in self.updates.overdue(self.clock.us).items():
-            refused = (DeadLetterReason.SNAPSHOT_INCOMPLETE, "parts are missing after the deadline; send the whole SNAPSHOT again")
-            letter = {"account": account, "partition_": self.episodes.partition_of(account), "offset_": offset, "time_us": row["time_us"]}
-            self._refuse("account-updates", None, letter, refused, out)
-            self.updates.drop_parts(account)
-            self.book.set_flag(self.book.account_row(account), OPENING, on=False)
+        for account in self.updates.overdue(self.clock.us):
+            late = {"account": account, "partition_": self.episodes.partition_of(account), "time_us": row["time_us"]}
+            self._break_off(self.book.account_row(account), late, out)

@@ -36,7 +36,7 @@ class Marks:
                 self._clock.marks_seen += taken - start
                 self._clock.hear(newest := int(columns.event_time_us[start:taken].max()))
                 self._clock.now(newest)
-                self._clock.read(rows, start, taken)
+                self._clock.read("marks", rows, start, taken)
             for group in crossed:
                 self._episodes.judge(group, self._clock.now_us, out, instrument=int(columns.instrument[taken - 1]))
             if taken < stop and not crossed:

@@ -25,6 +25,7 @@ class Placements:
     def decided(self, row: Row, out: Outputs) -> None:
         """A chunk of a decision; with the last one of a wave all that it was offered and did not take is free again."""
         wave_id, time_us = row["wave_id"], row["time_us"]
+        self._asking.heard_decision()
         for allocated in row["rows"]:
             key = (allocated["account"], row["instrument"], allocated["position_side"])
             if row["status"] == WaveStatus.WITHDRAWN:
@@ -58,7 +59,7 @@ class Placements:
         """An answer to what the pool was asked: a newer request than the one answered stays, as far as there are lots for it."""
         key = (placement["account"], row["instrument"], placement["position_side"])
         asked = self._asking.asked.get(key)
-        is_newest = asked is not None and asked.revision == placement["revision"]
+        is_newest = asked is not None and (asked.episode, asked.revision) == (placement["episode"], placement["revision"])
         if placement["instruction_id"] is None:
             if is_newest:
                 self._asking.take_back(key)
@@ -72,6 +73,8 @@ class Placements:
             self._asking.take_back(key)
         elif is_newest:
             self._asking.placed(key)
+        elif asked is not None:
+            self._asking.tell_anew(key, time_us, out)
 
     def _end_wave(self, wave_id: int, time_us: int, out: Outputs) -> None:
         self._rooms.release(wave_id)

@@ -13,10 +13,10 @@ def make_all_pending(tables: Tables) -> None:
 
 @kernel
 def watch_all(tables: Tables) -> None:
-    """What follows from role, flags and held results of every account."""
+    """What follows from role and flags of every account."""
     a, g = tables.accounts.rows, tables.groups.rows
     for row in range(tables.accounts.counts[ROWS]):
-        a["slow"][row] = not is_watched(tables, row) or a["held"][row] != 0
+        a["slow"][row] = not is_watched(tables, row)
         touch(tables.accounts, row)
     for row in range(tables.groups.counts[ROWS]):
         g["watched"][row] = is_watched(tables, g["account_row"][row])

@@ -8,11 +8,11 @@ from streams.risk.book import Book
 from streams.risk.keys import Refused
 from streams.risk.table import EMPTY
 
+MAX_SEQ = 2**53
+
 
 def fill_refusal(book: Book, row: dict[str, Any]) -> Refused | None:
     """Why a fill cannot be applied, if it cannot."""
-    if not 0 < row["account"] < MAX_ACCOUNT:
-        return DeadLetterReason.OUT_OF_BOUNDS, f"account outside 1..{MAX_ACCOUNT - 1}"
     if book.instrument_row(row["instrument"]) == EMPTY:
         return DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is not known"
     if row["position_side"] == PositionSide.UNKNOWN or row["margin_mode"] == MarginMode.UNKNOWN or row["kind"] == FillKind.UNKNOWN:
@@ -22,11 +22,20 @@ def fill_refusal(book: Book, row: dict[str, Any]) -> Refused | None:
     return None
 
 
-def dead_letter(stream: str, row: dict[str, Any], refused: Refused, shard: int) -> dict[str, Any]:
+def sequence_refusal(row: dict[str, Any]) -> Refused | None:
+    """Why a record has no place in the order of any account, if it has none."""
+    if not 0 < row["account"] < MAX_ACCOUNT:
+        return DeadLetterReason.OUT_OF_BOUNDS, f"account outside 1..{MAX_ACCOUNT - 1}"
+    if not 0 < row["account_seq"] < MAX_SEQ:
+        return DeadLetterReason.OUT_OF_BOUNDS, "account_seq is not a positive number below 2^53: the first record of an account has 1"
+    return None
+
+
+def dead_letter(topic: str, row: dict[str, Any], refused: Refused, shard: int) -> dict[str, Any]:
     """A dead letter that refers to the log for the record's bytes."""
     return {
         "event_time_us": row["time_us"],
-        "source_topic": stream,
+        "source_topic": topic,
         "source_partition": row["partition_"],
         "source_offset": row["offset_"],
         "reason": refused[0],

@@ -1,8 +1,4 @@
-"""Instruction results: they wait until the fills they speak of are applied, and they must agree with them.
-
-Fills and updates of an account share one sequence over two streams, each in order for itself. All up to n are applied when both streams
-have passed n, or when nothing is missing below the greatest one seen.
-"""
+"""Instruction results: they must agree with the fills and updates of their instruction, which stand before them in the account's one order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +6,10 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from streams.domain.events import DeadLetterReason, InstructionKind, Outcome
-from streams.domain.money import MAX_ACCOUNT
 from streams.domain.state import StateTable
-from streams.risk.book import Book
 from streams.risk.keys import Refused
 
 REMEMBERED_US: Final = 600_000_000  # event time for which a result delivered again is known as such: far beyond any producer's retries
-FrozenRow = dict[str, int | str | None]
 _WITH_FILLS = (
     InstructionKind.NET,
     InstructionKind.LIQUIDATE,
@@ -25,6 +18,7 @@ _WITH_FILLS = (
     InstructionKind.ADL,
     InstructionKind.UNWIND,
 )
+_PASSED_ON: Final = ("instruction_id", "kind", "account", "outcome", "executed_lots", "executed_quote", "executed_amount", "account_seq", "reason")
 _WITH_UPDATES = (InstructionKind.COVER, InstructionKind.SOCIALISE)
 
 
@@ -37,11 +31,9 @@ class Executed:
 
 
 class Results:
-    """Waiting results, and what was executed by instruction."""
+    """What was executed by instruction, and which instructions are over."""
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
-        self.waiting: StateTable[tuple[int, int], FrozenRow] = StateTable("waiting_results", tuple[int, int], FrozenRow)
+    def __init__(self) -> None:
         self.executed: StateTable[tuple[int, int], Executed] = StateTable("executed", tuple[int, int], Executed)
         self.over: StateTable[tuple[int, int], int] = StateTable("results_over", tuple[int, int], int)  # event time of the result
         self._by_time: list[tuple[int, tuple[int, int]]] = []  # derived: a heap of what is in `over`
@@ -61,8 +53,6 @@ class Results:
 
     def refusal(self, row: dict[str, Any]) -> Refused | None:
         """Why a result cannot be applied, if it cannot."""
-        if not 0 < row["account"] < MAX_ACCOUNT:
-            return DeadLetterReason.OUT_OF_BOUNDS, "account out of bounds"
         if row["outcome"] == Outcome.UNKNOWN or row["kind"] == InstructionKind.UNKNOWN:
             return DeadLetterReason.UNKNOWN_SYMBOL, "outcome or kind is UNKNOWN"
         if row["executed_lots"] < 0 or row["executed_amount"] < 0:
@@ -84,37 +74,10 @@ class Results:
         is_over = (allocated["instruction_id"], allocated["account"]) in self.over
         return 0 if is_over else max(0, int(allocated["lots"]) - self.noted(allocated))
 
-    def is_ready(self, account_row: int, row: dict[str, Any]) -> bool:
-        """Whether all of the account's records up to the result's sequence are applied."""
-        a, until = self._book.accounts.rows[account_row], row["last_account_seq"]
-        fills, updates = int(a["fill_seq"]), int(a["update_seq"])
-        is_gapless = max(fills, updates) - int(a["base_seq"]) == int(a["applied"])
-        return min(fills, updates) >= until or (is_gapless and max(fills, updates) >= until)
-
-    def wait(self, account_row: int, row: dict[str, Any]) -> None:
-        """Keep a result until its fills are in."""
-        key = (row["account"], row["instruction_id"])
-        if key not in self.waiting:
-            self._book.hold(account_row, 1)
-        self.waiting[key] = dict(row)
-
-    def take_ready(self, account: int) -> list[dict[str, Any]]:
-        """Waiting results of the account that can be applied now, taken out."""
-        account_row = self._book.account_row(account)
-        if not int(self._book.accounts.rows["held"][account_row]):
-            return []
-        ready = [(key, dict(row)) for key, row in self.waiting.items() if key[0] == account and self.is_ready(account_row, row)]
-        for key, _ in ready:
-            del self.waiting[key]
-            self._book.hold(account_row, -1)
-        return [row for _, row in ready]
-
-    def waiting_by_account(self) -> dict[int, int]:
-        """How many results wait, by account."""
-        counts: dict[int, int] = {}
-        for account, _ in self.waiting:
-            counts[account] = counts.get(account, 0) + 1
-        return counts
+    @staticmethod
+    def passed_on(row: Mapping[str, Any]) -> dict[str, Any]:
+        """The result as the pools task hears it: at the time at which the shard took it."""
+        return {**{name: row[name] for name in _PASSED_ON}, "event_time_us": row["time_us"]}
 
     def contradiction(self, row: dict[str, Any]) -> Refused | None:
         """How the result differs from the account's fills and updates, if it does. What was noted of the instruction is forgotten; it is over."""

@@ -1,7 +1,7 @@
 """Account updates: what each kind does to wallets, roles and memos, and how an account is opened by the parts of a SNAPSHOT.
 
 An update without a counter-account is money from outside; a paired one sums to zero with its twin. `wallet_after` reconciles only:
-a difference is alarmed and booked. While the parts of a SNAPSHOT are incomplete, what else arrives for the account waits.
+a difference is alarmed and booked. The parts of a SNAPSHOT follow each other in the account's order; anything else between them breaks it off.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,6 @@ MAX_PARTS: Final = 4 * MAX_GROUP_POSITIONS
 class Part:
     """One part of a SNAPSHOT: a wallet (no instrument) or a position with its isolated balance."""
 
-    account_seq: int
     time_us: int
     offset: int
     parts: int
@@ -101,15 +100,9 @@ class Updates:
             self._book.move_wallet(changed, amount)
         if kind != UpdateKind.ISOLATED_MARGIN and row["counter_account"] is None:
             self._book.add_flow(row["asset"], row["amount"])
-        if self._is_at(account_row, row["account_seq"]):
+        if not int(self._book.accounts.rows["flags"][account_row]) & SUSPECT:  # what is known of a SUSPECT account is not all of it
             self._reconcile(group, row, out)
         return group
-
-    def _is_at(self, account_row: int, account_seq: int) -> bool:
-        """Whether just the account's records up to this one are applied: a wallet of another moment says nothing."""
-        a = self._book.accounts.rows
-        newest = max(int(a["fill_seq"][account_row]), int(a["update_seq"][account_row]))
-        return newest == account_seq and newest - int(a["base_seq"][account_row]) == int(a["applied"][account_row])
 
     def _reconcile(self, group: int, row: dict[str, Any], out: Outputs) -> None:
         if row["wallet_after"] is None:
@@ -124,46 +117,48 @@ class Updates:
 
     def add_part(self, account_row: int, row: dict[str, Any]) -> bool | Refused:
         """Keep one part; True when the SNAPSHOT is complete and has replaced the account's book, or why the whole of it is refused."""
-        account = row["account"]
+        account, number = row["account"], row["part"]
         known = self._parts(account)
-        if row["part"] in known and known[row["part"]].account_seq == row["account_seq"]:
-            return False  # delivered twice
-        if known and (row["part"] in known or row["parts"] != next(iter(known.values())).parts):
-            self.drop_parts(account)  # a new series begins
-        self.opening[account, row["part"]] = Part(
-            row["account_seq"], row["time_us"], row["offset_"], row["parts"], row["role"] or Role.USER, row["asset"], row["amount"],
+        if number == 0 or number != len(known) or row["parts"] != known[0].parts:
+            self.drop_parts(account)
+            self._book.set_flag(account_row, OPENING, on=False)
+            if number:
+                return DeadLetterReason.SNAPSHOT_INCOMPLETE, f"part {number} of {row['parts']} does not follow the part before it; send all again"
+        self.opening[account, number] = Part(
+            row["time_us"], row["offset_"], row["parts"], row["role"] or Role.USER, row["asset"], row["amount"],
             row["instrument"] or 0, row["position_side"] or 0, row["lots"] or 0, row["cost"] or 0, row["margin_mode"] or 0,
         )  # fmt: skip
-        self._book.set_flag(account_row, OPENING, on=True)
         parts = self._parts(account)
         if len(parts) < row["parts"]:
+            self._book.set_flag(account_row, OPENING, on=True)
             return False
         self.drop_parts(account)
-        refused = _refuse_parts(list(parts.values()))
-        if refused:
-            self._book.set_flag(account_row, OPENING, on=False)
-            return refused
-        self._replace(account_row, list(parts.values()))
-        return True
+        self._book.set_flag(account_row, OPENING, on=False)
+        refused = _refuse_parts(parts)
+        if not refused:
+            self._replace(account_row, parts)
+        return refused or True
 
-    def _parts(self, account: int) -> dict[int, Part]:
-        first = self.opening.get((account, 0)) or next((p for (a, _), p in self.opening.items() if a == account), None)
-        numbers = range(first.parts) if first else ()
-        return {n: part for n in numbers if (part := self.opening.get((account, n))) is not None}
+    def _parts(self, account: int) -> list[Part]:
+        first = self.opening.get((account, 0))
+        return [part for n in range(first.parts if first else 0) if (part := self.opening.get((account, n))) is not None]
 
-    def drop_parts(self, account: int) -> None:
-        """Forget the parts of an account."""
-        for number in list(self._parts(account)):
+    def drop_parts(self, account: int) -> int | None:
+        """Forget the parts of an account; the offset of the first, if there was any."""
+        parts = self._parts(account)
+        for number in range(len(parts)):
             del self.opening[account, number]
+        return parts[0].offset if parts else None
 
-    def overdue(self, clock_us: int) -> dict[int, int]:
-        """Accounts whose SNAPSHOT has been incomplete for too long, with the offset of a part that is there."""
-        return {account: part.offset for (account, _), part in self.opening.items() if part.time_us + SNAPSHOT_DEADLINE_US < clock_us}
+    def overdue(self, clock_us: int) -> list[int]:
+        """Accounts whose SNAPSHOT has been incomplete for too long."""
+        late = [account for (account, number), part in self.opening.items() if number == 0 and part.time_us + SNAPSHOT_DEADLINE_US < clock_us]
+        return sorted(late)
 
     def _replace(self, account_row: int, parts: list[Part]) -> None:
         """Put the parts in the place of all that was known of the account; the difference in worth came from outside."""
         book = self._book
-        book.set_flag(account_row, OPENING | SUSPECT, on=False)
+        book.set_flag(account_row, SUSPECT, on=False)
         book.set_role(account_row, parts[0].role)
         for group in list(book.groups_of(account_row)):
             self._empty(group)
@@ -177,10 +172,7 @@ class Updates:
                 book.add_flow(part.asset, -part.cost)
             book.move_wallet(group, part.amount)
             book.add_flow(part.asset, part.amount)
-        last = max(part.account_seq for part in parts)
-        a = book.accounts.rows
-        a["fill_seq"][account_row] = a["update_seq"][account_row] = a["base_seq"][account_row] = last
-        a["applied"][account_row] = 0
+        book.accounts.rows["missing"][account_row] = 0
         touch(book.accounts.t, account_row)
 
     def _empty(self, group: int) -> None:

@@ -1,4 +1,4 @@
-"""Where a partition is cut into inserts: a block's token is a function of its stream, partition, first and last offset, and of nothing else.
+"""Where a partition is cut into inserts: a block's token is a function of its topic, partition, first and last offset, and of nothing else.
 
 The same token must never carry other records, so a block that may have been inserted before is cut again at exactly its old bounds.
 """
@@ -22,7 +22,7 @@ class Bounds(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Records of one partition that go into one insert. `oldest_ms`: timestamp of its first record."""
+    """Records of one partition that go in together. `oldest_ms`: timestamp of its first record."""
 
     source: TopicPartition
     offsets: Numbers
@@ -41,7 +41,7 @@ class Block:
 
 
 def token(source: TopicPartition, bounds: Bounds) -> str:
-    """`stream:partition:first-last`."""
+    """`topic:partition:first-last`."""
     return f"{source.topic}:{source.partition}:{bounds.first}-{bounds.last}"
 
 

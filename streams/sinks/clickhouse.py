@@ -1,4 +1,6 @@
-"""Loads every stream into ClickHouse, each record once: bounds are persisted, then the block is inserted under a token made of them.
+"""Loads every topic into ClickHouse, each record once: bounds are persisted, then the block is inserted under a token made of them.
+
+A block of a topic that carries several streams becomes an insert for each, all under the one token: a table remembers the tokens of its own inserts.
 
 A crash at any moment leaves at most one block per partition in doubt, and a restart inserts that one again under its old token.
 Inserts are synchronous: with asynchronous ones the server would cut the blocks, and a token would mean nothing.
@@ -22,8 +24,8 @@ from streams.sinks.columns import arrow_table
 from streams.sinks.connection import first_line, passes, unreachable
 from streams.sinks.migrations import migrate
 from streams.sinks.tables import DATABASE, table
-from streams.topics import STREAMS
-from streams.wire.codec import codec
+from streams.topics import TOPICS
+from streams.wire.kinds import decode
 
 BLOCK_ROWS = 200_000
 PENDING_ROWS = 5 * BLOCK_ROWS  # read and not inserted, over all partitions; beyond it short blocks are inserted too
@@ -42,7 +44,7 @@ NEWER_INSERT_SETTINGS: dict[str, Any] = {"deduplicate_insert": "enable"}  # over
 
 @dataclass(slots=True)
 class Counts:
-    """What was done for one stream since the start: rows and blocks inserted, records skipped because their schema could not read them."""
+    """What was done for one topic since the start: rows and blocks inserted, records skipped because their schema could not read them."""
 
     rows: int = 0
     blocks: int = 0
@@ -51,10 +53,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A block as the rows of its insert; `skipped` records are none because their schema could not read them."""
+    """A block as the rows of its inserts, by stream; `skipped` records are none because no schema could read them."""
 
     block: Block
-    rows: pa.Table
+    rows: dict[str, pa.Table]
     skipped: int
 
 
@@ -100,9 +102,9 @@ class ClickHouseSink:
         self._backlogs = {source: Backlog(source, again) for source, again in blocks.items()}
 
     async def open(self, bus: Bus) -> Reader:
-        """The one reader of this sink: every stream on the bus, each partition at its last block or begin. Raises CheckFailed on another log."""
+        """The one reader of this sink: every topic on the bus, each partition at its last block or begin. Raises CheckFailed on another log."""
         there = await bus.partitions()
-        partitions = [TopicPartition(stream, number) for stream in STREAMS for number in range(there.get(stream, 0))]
+        partitions = [TopicPartition(topic, number) for topic in TOPICS for number in range(there.get(topic, 0))]
         if missing := sorted(self._backlogs.keys() - set(partitions)):
             raise CheckFailed(f"ClickHouse holds rows of {_place(missing[0])}, which the log does not have. {_ANOTHER_LOG}")
         reader = await bus.reader(partitions)
@@ -157,34 +159,40 @@ class ClickHouseSink:
         self._bounds.save({block.source: block.bounds for block in blocks})
 
     def prepare(self, block: Block) -> Prepared:
-        """Decode a block into the rows of its insert."""
-        stream, partition = block.source
-        decoded = codec(stream).decode(block.values)
-        offsets = np.array(block.offsets, dtype=np.int64)[decoded.good]
-        return Prepared(block, arrow_table(table(stream), decoded.columns, partition=partition, offsets=offsets), len(decoded.bad))
+        """Decode a block into the rows of its inserts."""
+        topic, partition = block.source
+        found = decode(topic, block.values)
+        offsets = np.array(block.offsets, dtype=np.int64)
+        rows = {
+            stream: arrow_table(table(stream), part.columns, partition=partition, offsets=offsets[part.good])
+            for stream, part in found.items()
+            if len(part.good)
+        }
+        return Prepared(block, rows, sum(len(part.bad) for part in found.values()))
 
     def write(self, prepared: Prepared) -> int:
-        """Insert one block; returns its rows. May be called again with the same block as often as it takes: the token makes it one.
+        """Insert one block, stream by stream; returns its rows. May be called again with the same block: each table remembers its token.
 
         Raises Unreachable when the server did not answer or will take it later, CheckFailed when it refuses.
         """
-        block, rows = prepared.block, prepared.rows
-        name = table(block.source.topic).name
-        if len(rows):
+        block, count = prepared.block, sum(map(len, prepared.rows.values()))
+        settings = self._settings | {"insert_deduplication_token": block.token}
+        for stream, rows in prepared.rows.items():
             try:
-                self._client.insert_arrow(name, rows, database=self._database, settings=self._settings | {"insert_deduplication_token": block.token})
+                self._client.insert_arrow(table(stream).name, rows, database=self._database, settings=settings)
             except DatabaseError as problem:
                 if passes(problem):
                     raise unreachable(problem) from problem
                 raise CheckFailed(
-                    f"ClickHouse refused {_place(block.source)} offsets {block.bounds.first} to {block.bounds.last}: {first_line(problem)}. "
+                    f"ClickHouse refused {_place(block.source)} offsets {block.bounds.first} to {block.bounds.last} in {table(stream).name}: "
+                    f"{first_line(problem)}. "
                     "Nothing after them is loaded; correct the table or start from an empty database"
                 ) from problem
         counts = self.counts[block.source.topic]
-        counts.rows += len(rows)
-        counts.blocks += 1 if len(rows) else 0
+        counts.rows += count
+        counts.blocks += 1 if count else 0
         counts.skipped += prepared.skipped
-        return len(rows)
+        return count
 
     def _add(self, chunk: Chunk) -> None:
         source = TopicPartition(chunk.topic, chunk.partition)

@@ -43,7 +43,7 @@ class Observer(Protocol):
         """A block did not get an answer; it is sent again after the pause."""
 
     def on_survey(self, waiting: dict[str, int], oldest_ms: dict[str, int]) -> None:
-        """Offsets readable and not inserted, and timestamp of the oldest record read and not inserted where there is one, by stream."""
+        """Offsets readable and not inserted, and timestamp of the oldest record read and not inserted where there is one, by topic."""
 
 
 @dataclass(frozen=True, slots=True)

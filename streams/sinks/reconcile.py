@@ -14,7 +14,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
-from streams.bus.columns import joined_bytes, joined_numbers
+from streams.bus.columns import ByteColumn, ByteItems, joined_bytes, joined_numbers
 from streams.bus.contract import Bus, Chunk, Reader, TopicPartition
 from streams.errors import CheckFailed
 from streams.sinks.blocks import size_of
@@ -22,13 +22,16 @@ from streams.sinks.columns import arrow_table
 from streams.sinks.connection import first_line, passes, unreachable
 from streams.sinks.digest import ColumnDigests
 from streams.sinks.tables import Column, Kind, Table, table
+from streams.topics import TOPICS
 from streams.wire.codec import codec
+from streams.wire.kinds import NO_STREAM, stream_codes
 
 PAGE_RECORDS = 100_000
 PAGE_BYTES = 64 << 20
 POLL_RECORDS = 10_000
 POLL_MS = 50
 COORDINATES = ("src_partition", "src_offset")
+Place = tuple[str, str, int]  # stream, topic and partition
 
 
 class Fault(Enum):
@@ -45,6 +48,7 @@ class Difference:
     """The first one of a stream. `column` is None where the row itself is at fault; `record` and `row` are the two values as text."""
 
     kind: Fault
+    stream: str
     topic: str
     partition: int
     offset: int
@@ -54,6 +58,8 @@ class Difference:
 
     def __str__(self) -> str:
         place = f"{self.topic}[{self.partition}] offset {self.offset}"
+        if self.stream != self.topic:
+            place = f"{self.stream} at {place}"
         match self.kind:
             case Fault.LOST:
                 return f"{place}: the record has no row"
@@ -68,9 +74,12 @@ class Difference:
 
 @dataclass(slots=True)
 class StreamReport:
-    """One stream over the range. `skipped` records cannot be decoded and rightly have no row. Digests go as far as the first difference."""
+    """One stream over the range. `skipped` records cannot be decoded and rightly have no row; those of no stream count to their topic's first.
 
-    topic: str
+    Digests go as far as the first difference.
+    """
+
+    stream: str
     records: int = 0
     rows: int = 0
     skipped: int = 0
@@ -104,12 +113,12 @@ class Reconciliation:
         self._database = database
         self._page_records = page_records
 
-    async def stream(self, topic: str, ranges: Mapping[TopicPartition, tuple[int, int]], *, to_end: bool) -> StreamReport:
+    async def stream(self, stream: str, ranges: Mapping[TopicPartition, tuple[int, int]], *, to_end: bool) -> StreamReport:
         """Compare a stream over offset ranges [from, to); `to_end`: they end where the log did, and nothing may lie behind that.
 
         Raises Unreachable when ClickHouse does not answer, CheckFailed when it has no such table or refuses the question.
         """
-        report, digests, target = StreamReport(topic), _Digests(), table(topic)
+        report, digests, target = StreamReport(stream), _Digests(), table(stream)
         for partition, (start, stop) in sorted(ranges.items()):
             if report.difference is None:
                 await self._partition(report, digests, target, partition, start, stop, to_end=to_end)
@@ -123,14 +132,14 @@ class Reconciliation:
     ) -> None:
         reader = await self._bus.reader([partition])
         try:
-            async for page in _pages(reader, partition, start, stop, self._page_records):
+            async for page in _pages(reader, partition, target.stream, start, stop, self._page_records):
                 rows = self._rows(target, partition, page.start, page.stop)
                 report.records += len(page.rows) + page.skipped
                 report.skipped += page.skipped
                 report.rows += len(rows)
                 digests.records.add(page.rows)
                 digests.rows.add(rows)
-                report.difference = _first_difference(partition, page.rows, rows)
+                report.difference = _first_difference((target.stream, *partition), page.rows, rows)
                 if report.difference is not None:
                     return
             if to_end:
@@ -150,13 +159,15 @@ class Reconciliation:
         found = self._ask(f"SELECT max(src_offset) AS last, count() AS rows FROM {self._name(target)} WHERE {where}").to_pylist()
         if not found or not found[0]["rows"] or found[0]["last"] < (await reader.bounds(partition))[1]:
             return None
-        return Difference(Fault.STRAY, partition.topic, partition.partition, int(found[0]["last"]))
+        return Difference(Fault.STRAY, target.stream, *partition, int(found[0]["last"]))
 
     def _foreign(self, target: Table, partitions: int) -> Difference | None:
-        """A row of a stream or partition that is not this one's."""
-        where = f"src_partition >= {partitions} OR src_topic != '{target.stream}'"
+        """A row of a topic or partition that is not this stream's."""
+        where = f"src_partition >= {partitions} OR src_topic != '{target.topic}'"
         found = self._ask(f"SELECT src_topic, src_partition, src_offset FROM {self._name(target)} WHERE {where} ORDER BY ALL LIMIT 1").to_pylist()
-        return Difference(Fault.STRAY, str(found[0]["src_topic"]), found[0]["src_partition"], found[0]["src_offset"]) if found else None
+        if not found:
+            return None
+        return Difference(Fault.STRAY, target.stream, str(found[0]["src_topic"]), found[0]["src_partition"], found[0]["src_offset"])
 
     def _name(self, target: Table) -> str:
         return f"`{self._database}`.`{target.name}`"
@@ -170,7 +181,7 @@ class Reconciliation:
             raise CheckFailed(f"ClickHouse cannot show its tables: {first_line(problem)}. Load them first, or name another database") from problem
 
 
-async def _pages(reader: Reader, partition: TopicPartition, start: int, stop: int, page_records: int) -> AsyncIterator[_Page]:
+async def _pages(reader: Reader, partition: TopicPartition, stream: str, start: int, stop: int, page_records: int) -> AsyncIterator[_Page]:
     """The records of a range, decoded, in pages that touch: a row between two records lies in a page too."""
     await reader.seek(partition, start)
     chunks: list[Chunk] = []
@@ -182,16 +193,25 @@ async def _pages(reader: Reader, partition: TopicPartition, start: int, stop: in
         chunks += polled
         position = min(polled[-1].stop, stop) if polled else position
         if position == stop or sum(map(len, chunks)) >= page_records or sum(size_of(chunk.values) for chunk in chunks) >= PAGE_BYTES:
-            yield _page(partition, chunks, begin, position)
+            yield _page(partition, stream, chunks, begin, position)
             chunks, begin = [], position
 
 
-def _page(partition: TopicPartition, chunks: list[Chunk], start: int, stop: int) -> _Page:
+def _page(partition: TopicPartition, stream: str, chunks: list[Chunk], start: int, stop: int) -> _Page:
+    """Only the stream's own records are decoded: a topic of several is read once for each of them."""
     offsets = np.array(joined_numbers([chunk.offsets for chunk in chunks]), np.int64)
     inside = int(np.searchsorted(offsets, stop))
-    decoded = codec(partition.topic).decode(joined_bytes([chunk.values for chunk in chunks])[:inside])
-    rows = arrow_table(table(partition.topic), decoded.columns, partition=partition.partition, offsets=offsets[:inside][decoded.good])
-    return _Page(start, stop, rows, len(decoded.bad))
+    values: ByteItems = joined_bytes([chunk.values for chunk in chunks])[:inside]
+    offsets, strangers = offsets[:inside], 0
+    streams = TOPICS[partition.topic].streams
+    if len(streams) > 1:
+        codes = stream_codes(partition.topic, values)
+        places = np.flatnonzero(codes == streams.index(stream))
+        values, offsets = ByteColumn.of(values).take(places), offsets[places]
+        strangers = int(np.count_nonzero(codes == NO_STREAM)) if stream == streams[0] else 0
+    decoded = codec(stream).decode(values)
+    rows = arrow_table(table(stream), decoded.columns, partition=partition.partition, offsets=offsets[decoded.good])
+    return _Page(start, stop, rows, len(decoded.bad) + strangers)
 
 
 def as_inserted(target: Table, rows: pa.Table) -> pa.Table:
@@ -222,47 +242,47 @@ def _type(column: Column) -> pa.DataType:
             return pa.list_(pa.struct([pa.field(inner.name, _type(inner)) for inner in column.inner]))
 
 
-def _first_difference(partition: TopicPartition, records: pa.Table, rows: pa.Table) -> Difference | None:
+def _first_difference(place: Place, records: pa.Table, rows: pa.Table) -> Difference | None:
     """The difference with the lowest offset. Rows and records are sorted by offset; each record is there once."""
     expected, there = records["src_offset"].to_numpy(), rows["src_offset"].to_numpy()
     if np.array_equal(expected, there):
-        return _changed(partition, records, rows)
+        return _changed(place, records, rows)
     lost, stray = np.setdiff1d(expected, there), np.setdiff1d(there, expected)
     once, counts = np.unique(there, return_counts=True)
     doubles = np.intersect1d(once[counts > 1], expected)
     offset, kind = min((int(found[0]), kind) for found, kind in ((lost, 0), (doubles, 1), (stray, 2)) if len(found))
-    changed = _changed_before(partition, records, rows, offset)
+    changed = _changed_before(place, records, rows, offset)
     if changed is not None:
         return changed
     if kind == 1:
-        return _double(partition, rows, offset)
-    return Difference(Fault.LOST if kind == 0 else Fault.STRAY, *partition, offset)
+        return _double(place, rows, offset)
+    return Difference(Fault.LOST if kind == 0 else Fault.STRAY, *place, offset)
 
 
-def _changed_before(partition: TopicPartition, records: pa.Table, rows: pa.Table, offset: int) -> Difference | None:
+def _changed_before(place: Place, records: pa.Table, rows: pa.Table, offset: int) -> Difference | None:
     """A changed column before the first offset at which rows are lost, double or stray."""
     sides = (side.slice(0, int(np.searchsorted(side["src_offset"].to_numpy(), offset))) for side in (records, rows))
-    return _changed(partition, *sides)
+    return _changed(place, *sides)
 
 
-def _changed(partition: TopicPartition, records: pa.Table, rows: pa.Table) -> Difference | None:
+def _changed(place: Place, records: pa.Table, rows: pa.Table) -> Difference | None:
     found: list[tuple[int, int, str, Any, Any]] = []
-    for place, name in enumerate(records.column_names):
+    for rank, name in enumerate(records.column_names):
         ours, theirs = records[name].combine_chunks(), rows[name].combine_chunks()
         if not ours.equals(theirs):
             at, record, row = next((at, a, b) for at, (a, b) in enumerate(zip(ours.to_pylist(), theirs.to_pylist(), strict=True)) if a != b)
-            found.append((at, place, name, record, row))
+            found.append((at, rank, name, record, row))
     if not found:
         return None
     at, _, name, record, row = min(found, key=lambda each: each[:2])
-    return Difference(Fault.CHANGED, *partition, records["src_offset"][at].as_py(), name, str(record), str(row))
+    return Difference(Fault.CHANGED, *place, records["src_offset"][at].as_py(), name, str(record), str(row))
 
 
-def _double(partition: TopicPartition, rows: pa.Table, offset: int) -> Difference:
+def _double(place: Place, rows: pa.Table, offset: int) -> Difference:
     """Where the rows of one record differ: FINAL would have made them one if nothing of their key did."""
     at = int(np.searchsorted(rows["src_offset"].to_numpy(), offset))
     one, other = rows.slice(at, 2).to_pylist()
     for name in rows.column_names:
         if one[name] != other[name]:
-            return Difference(Fault.DOUBLE, *partition, offset, name, str(one[name]), str(other[name]))
-    return Difference(Fault.DOUBLE, *partition, offset)
+            return Difference(Fault.DOUBLE, *place, offset, name, str(one[name]), str(other[name]))
+    return Difference(Fault.DOUBLE, *place, offset)

@@ -85,6 +85,11 @@ class Table:
     kept_ms: int
 
     @property
+    def topic(self) -> str:
+        """The topic that carries the stream."""
+        return STREAMS[self.stream].topic
+
+    @property
     def ttl(self) -> str:
         """When a row may go; empty: never."""
         return "" if self.kept_ms == FOREVER_MS else f"TTL toDateTime(ingested_at) + toIntervalSecond({self.kept_ms // 1000})"
@@ -92,7 +97,7 @@ class Table:
     def create_sql(self, database: str) -> str:
         """Its CREATE TABLE IF NOT EXISTS. One row per record: duplicates of a coordinate merge, and reads with FINAL never see them."""
         lines = [
-            f"`src_topic` LowCardinality(String) DEFAULT {_quoted(self.stream)} COMMENT 'Stream of the record.'",
+            f"`src_topic` LowCardinality(String) DEFAULT {_quoted(self.topic)} COMMENT 'Topic of the record.'",
             "`src_partition` UInt32 COMMENT 'Partition of the record.' CODEC(ZSTD(1))",
             "`src_offset` UInt64 COMMENT 'Offset of the record.' CODEC(DoubleDelta, ZSTD(1))",
             "`ingested_at` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the row was inserted, by the server.' CODEC(Delta, ZSTD(1))",

@@ -1,11 +1,10 @@
-"""Rows as the exchange writes them: the one sequence of each account over fills and account updates, trade and update ids, partitions."""
+"""Rows as the exchange writes them: the one sequence of each account over all its records, trade and update ids, partitions."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from streams.domain.events import FillKind, Grade, InstrumentKind, MarginMode, Outcome, Role, UpdateKind
 from streams.domain.instruments import Instrument, Pool
-from streams.errors import CheckFailed
 from streams.venue.book import Book, Group, PositionKey
 
 Record = tuple[str, int, dict[str, Any]]  # stream, partition, row
@@ -20,7 +19,6 @@ class Recorder:
         self._mark_sequence: dict[int, int] = {}
         self._trades = self._updates = self._transfers = 0
         self._records: list[Record] = []
-        self._filled_us: dict[int, int] = {}
         self.time_us = 0
 
     def take(self) -> list[Record]:
@@ -114,10 +112,6 @@ class Recorder:
     def update(self, group: Group, kind: UpdateKind, amount: int, **more: Any) -> None:
         """An account update of a group; `more` are further fields of the schema."""
         account, instrument, side = group
-        if self._filled_us.get(account) == self.time_us:  # readers take updates before fills of one event time
-            raise CheckFailed(
-                f"account {account} got a fill and then an update at event time {self.time_us}; give the update an event time of its own"
-            )
         self._updates += 1
         row = dict(_NO_UPDATE, update_id=self._updates, kind=int(kind), amount=amount, instrument=instrument, position_side=side)
         self._account_row("account-updates", account, row | more)
@@ -153,7 +147,6 @@ class Recorder:
             quote=quote,
             margin_moved=margin_moved,
         )
-        self._filled_us[account] = self.time_us
         self._account_row("fills", account, row)
 
     def result(self, instruction: Mapping[str, Any], account: int, outcome: Outcome, *, lots: int, quote: int, amount: int, reason: str) -> None:
@@ -161,16 +154,13 @@ class Recorder:
         row = {
             "instruction_id": instruction["instruction_id"],
             "kind": int(instruction["kind"]),
-            "account": account,
-            "event_time_us": self.time_us,
             "outcome": int(outcome),
             "executed_lots": lots,
             "executed_quote": quote,
             "executed_amount": amount,
-            "last_account_seq": self.sequence(account),
             "reason": reason,
         }
-        self._records.append(("instruction-results", account % self._partitions, row))
+        self._account_row("instruction-results", account, row)
 
 
 _NO_UPDATE: dict[str, Any] = dict.fromkeys(

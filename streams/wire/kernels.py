@@ -18,6 +18,7 @@ _ABSENT: Final = 0xFFFFFFFF
 _LOW_63: Final = 0x7FFFFFFFFFFFFFFF
 _LOW_57: Final = 0x01FFFFFFFFFFFFFF
 _VARINT_BYTES: Final = 10
+NO_HEAD: Final = -1
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 _OPTIONS: Final[dict[str, Any]] = {"cache": True, "nogil": True, "_nrt": False}
@@ -95,6 +96,27 @@ def read_whole(data: Bytes, starts: Ints, sizes: Ints, head: Bytes, nullable: ND
         if not read_fields(data, at + len(head), stop, nullable, bounds, out[:, record]):
             return False
     return True
+
+
+@kernel
+def match_heads(data: Bytes, starts: Ints, sizes: Ints, heads: Bytes, out: Ints) -> None:
+    """Which row of `heads` every record begins with, into `out`; NO_HEAD where it is none of them. Neighbours mostly have the same one."""
+    count, width = heads.shape
+    likely = 0
+    for record in range(len(starts)):
+        out[record] = NO_HEAD
+        if sizes[record] < width:
+            continue
+        for turn in range(count):
+            head = likely + turn if likely + turn < count else likely + turn - count
+            is_same = True
+            for place in range(width - 1, -1, -1):  # the first two bytes are the same in all
+                if data[starts[record] + place] != heads[head, place]:
+                    is_same = False
+                    break
+            if is_same:
+                out[record] = likely = head
+                break
 
 
 @kernel

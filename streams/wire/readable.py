@@ -5,9 +5,10 @@ from operator import index
 from typing import Any
 
 from streams.errors import BackstopError, UsageProblem
-from streams.topics import STREAMS
+from streams.topics import STREAMS, TOPICS
 from streams.wire.codec import codec
 from streams.wire.framing import HEADER_BYTES, MARKER, fault
+from streams.wire.kinds import stranger, stream_of
 from streams.wire.schemas import Field, Kind, by_fingerprint, schema
 from streams.wire.strict import read_partly
 
@@ -25,10 +26,11 @@ def read_value(stream: str, value: bytes | None) -> dict[str, Any]:
         return {"undecodable": str(error), "bytes": None if value is None else value.hex()}
 
 
-def read_far(stream: str, value: bytes | None) -> tuple[dict[str, Any], str]:
-    """A record's value as far as it can be read, by the schema that its header names, else by the stream's; and what is wrong with it."""
-    expected = schema(STREAMS[stream].schema)
-    why = fault(value, expected)
+def read_far(topic: str, value: bytes | None) -> tuple[dict[str, Any], str]:
+    """A record's value as far as it can be read, by the schema that its header names, else by the topic's first; and what is wrong with it."""
+    stream = stream_of(topic, value)
+    expected = schema(STREAMS[stream or TOPICS[topic].streams[0]].schema)
+    why = stranger(topic, value) if stream is None else fault(value, expected)
     wrong = "" if why is None else why[1]
     if value is None or len(value) < HEADER_BYTES:
         return {}, wrong

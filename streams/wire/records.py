@@ -12,7 +12,7 @@ from streams.bus.contract import Header, NewRecord, RecordBlock
 from streams.domain.batch import Column, ColumnRows, Row
 from streams.domain.events import NULL
 from streams.errors import ImpossibleState
-from streams.topics import STREAMS, Key
+from streams.topics import STREAMS, TOPICS, Key
 from streams.wire.codec import codec
 
 ACCOUNT: Final = struct.Struct(">q")
@@ -28,23 +28,23 @@ def new_record(stream: str, row: Row, partition: int = 0, headers: tuple[Header,
 
 def new_records(stream: str, rows: Sequence[tuple[int, Row]], headers: tuple[Header, ...] = ()) -> list[NewRecord]:
     """Records of (partition, row) in the same order, encoded together."""
-    values = codec(stream).encode([row for _, row in rows])
+    values, topic = codec(stream).encode([row for _, row in rows]), STREAMS[stream].topic
     return [
-        NewRecord(stream, partition, row["event_time_us"] // 1000, encode_key(stream, row), value, headers)
+        NewRecord(topic, partition, row["event_time_us"] // 1000, encode_key(stream, row), value, headers)
         for (partition, row), value in zip(rows, values, strict=True)
     ]
 
 
 def new_blocks(stream: str, rows: ColumnRows, headers: tuple[Header, ...] = ()) -> list[RecordBlock]:
     """Rows given as columns, a block for each partition, by partition. The same bytes as `new_records` of the rows, and its errors."""
-    times = np.asarray(rows.columns["event_time_us"], np.int64) // 1000
+    times, topic = np.asarray(rows.columns["event_time_us"], np.int64) // 1000, STREAMS[stream].topic
     keys, values = encode_keys(stream, rows.columns), ByteColumn.of(codec(stream).encode_columns(rows.columns, len(times)))
     if isinstance(rows.partition, int):
-        return [RecordBlock(stream, rows.partition, numbers(times), keys, values, headers)] if len(times) else []
+        return [RecordBlock(topic, rows.partition, numbers(times), keys, values, headers)] if len(times) else []
     blocks = []
     for partition in np.unique(rows.partition).tolist():
         places = np.flatnonzero(rows.partition == partition)
-        blocks.append(RecordBlock(stream, partition, numbers(times[places]), keys.take(places), values.take(places), headers))
+        blocks.append(RecordBlock(topic, partition, numbers(times[places]), keys.take(places), values.take(places), headers))
     return blocks
 
 
@@ -78,9 +78,9 @@ def encode_key(stream: str, row: Row) -> bytes | None:
         raise ImpossibleState(f"{kind} {value!r} cannot be a key of {stream}: {error}. Report it with the step.") from error
 
 
-def account_of_key(stream: str, key: bytes | None) -> int | None:
+def account_of_key(topic: str, key: bytes | None) -> int | None:
     """The account a record of unreadable value belongs to; None where the key does not name one."""
-    if key is None or len(key) != ACCOUNT.size or STREAMS[stream].key != "account":
+    if key is None or len(key) != ACCOUNT.size or TOPICS[topic].key != "account":
         return None
     account: int = ACCOUNT.unpack(key)[0]
     return account

@@ -18,11 +18,11 @@ from streams.bus.contract import Bus, NewRecord
 from streams.bus.kafka import KafkaBus, KafkaConfig
 from streams.bus.memory import MemoryBus
 from streams.domain.batch import Column
-from streams.domain.events import NULL, FillKind, MarginMode, PositionSide, UpdateKind
+from streams.domain.events import NULL, FillKind, MarginMode, PositionSide
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.task import TaskSpec
 from streams.tasks import machine_for
-from streams.topics import STREAMS, partition_count
+from streams.topics import ACCOUNT_EVENTS, TOPICS, partition_count
 from streams.wire.codec import codec
 from streams.wire.records import new_record
 from tests.bench.machine import describe_machine
@@ -64,22 +64,22 @@ def fill_records(fills: int) -> list[NewRecord]:
     }
     values = codec("fills").encode_columns(columns, fills)
     return [
-        NewRecord("fills", int(a) % PARTITIONS, (START_US + n * 5) // 1000, struct.pack(">q", a), value)
+        NewRecord("account-events", int(a) % PARTITIONS, (START_US + n * 5) // 1000, struct.pack(">q", a), value)
         for n, (a, value) in enumerate(zip(account.tolist(), values, strict=True))
     ]
 
 
 def opening_records() -> list[NewRecord]:
-    """Instruments, their pool, one mark each, and a deposit for every account."""
+    """Instruments, their pool, one mark each, and a SNAPSHOT of every account."""
     desk = Desk(time_us=START_US - 10**6)
     rows = [*(instrument(n) for n in range(1, INSTRUMENTS + 1)), pool(), *(desk.mark(1_000, n) for n in range(1, INSTRUMENTS + 1))]
-    deposits = [desk.update(account, UpdateKind.DEPOSIT, 10**9) for account in range(1, ACCOUNTS + 1)]
-    return [new_record(stream, row, row.get("account", 0) % PARTITIONS) for stream, row in [*rows, *deposits]]
+    openings = [record for account in range(1, ACCOUNTS + 1) for record in desk.opening(account, 10**9)]
+    return [new_record(stream, row, row.get("account", 0) % PARTITIONS) for stream, row in [*rows, *openings]]
 
 
 async def measure(bus: Bus, fills: int, *, step_records: int) -> dict[str, float]:
     """Events a second by wall clock and by CPU second of this process."""
-    await bus.create_topics({s: partition_count(s, account_partitions=PARTITIONS, shards=1) for s in STREAMS})
+    await bus.create_topics({s: partition_count(s, account_partitions=PARTITIONS, shards=1) for s in TOPICS})
     writer = await bus.writer("bench-venue")
     records = fill_records(fills)
     await writer.commit(opening_records())
@@ -94,7 +94,7 @@ async def measure(bus: Bus, fills: int, *, step_records: int) -> dict[str, float
     wall, cpu, done, steps = time.perf_counter(), time.process_time(), 0, 0
     while done < fills:
         steps += await runner._turn(wait_ms=200, in_background=True)
-        done = sum(p for partition, p in runner.task.positions.items() if partition.topic == "fills")
+        done = sum(p for partition, p in runner.task.positions.items() if partition.topic == ACCOUNT_EVENTS)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     await runner.stop()
     return {"fills": fills, "steps": steps, "per_s": fills / wall, "per_cpu_s": fills / cpu}

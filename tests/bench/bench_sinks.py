@@ -32,7 +32,7 @@ from streams.sinks.clickhouse import ClickHouseSink
 from streams.sinks.connection import open_embedded
 from streams.sinks.pipeline import SinkPipeline
 from streams.sinks.tables import DATABASE
-from streams.topics import STREAMS, partition_count
+from streams.topics import TOPICS, partition_count
 from tests.bench.bench_engine import PARTITIONS, fill_records
 from tests.bench.machine import describe_machine
 from tests.support.grafana_macros import ALL, Choice, View, expanded, filled_in
@@ -82,7 +82,7 @@ def progress(text: str) -> None:
 
 def by_partition(records: list[NewRecord]) -> list[Chunk]:
     """Records as one chunk a partition."""
-    chunks = [Chunk("fills", number, 0, 0) for number in range(PARTITIONS)]
+    chunks = [Chunk("account-events", number, 0, 0) for number in range(PARTITIONS)]
     for record in records:
         chunks[record.partition].append(len(chunks[record.partition]), record)
     for chunk in chunks:
@@ -94,7 +94,7 @@ def by_partition(records: list[NewRecord]) -> list[Chunk]:
 async def log_of(chunks: list[Chunk]) -> MemoryBus:
     """A log that holds them, and nothing else of any stream."""
     bus = MemoryBus()
-    await bus.create_topics({stream: partition_count(stream, account_partitions=PARTITIONS, shards=1) for stream in STREAMS})
+    await bus.create_topics({stream: partition_count(stream, account_partitions=PARTITIONS, shards=1) for stream in TOPICS})
     for chunk in chunks:
         bus.preload(chunk)
     return bus

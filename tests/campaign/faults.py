@@ -20,13 +20,13 @@ from aiokafka.errors import KafkaError
 from streams.bus.contract import NewRecord, TopicPartition
 from streams.bus.kafka_writer import end_producer
 from streams.settings import Settings
+from streams.topics import ACCOUNT_EVENTS
 from tests.campaign.exchange import Driver
 from tests.support.workers import Fleet, Worker
 
 UNREACHABLE = 4  # exit code of a worker whose broker does not answer
 RECOVER_SECONDS = 90.0  # three processes that start at once on a busy machine of two cores take most of it
-REPEATABLE = ("marks", "fills", "account-updates", "instruction-results")
-ACCOUNT_STREAMS = ("fills", "account-updates", "instruction-results")
+REPEATABLE = ("marks", ACCOUNT_EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +236,8 @@ class Storm:
             self.keeper.dismiss(await self._one(dice.choice((-1, 0))))
             await asyncio.sleep(dice.uniform(0.3, 1.5))
 
-    def _partition(self, fault: Fault, stream: str) -> int:
-        return fault.pick % self.settings.engine.account_partitions if stream in ACCOUNT_STREAMS else 0
+    def _partition(self, fault: Fault, topic: str) -> int:
+        return fault.pick % self.settings.engine.account_partitions if topic == ACCOUNT_EVENTS else 0
 
     async def _hang(self, fault: Fault) -> None:
         """A producer writes into inputs and never ends its transaction; the coordinator aborts it, and until then nothing behind it is readable."""
@@ -249,9 +249,9 @@ class Storm:
         await producer.start()
         try:
             await producer.begin_transaction()
-            for stream in ("marks", "fills"):
-                topic = f"{self.settings.engine.deployment}.{stream}"
-                await producer.send_and_wait(topic, value=b"never committed", partition=self._partition(fault, stream), timestamp_ms=1)
+            for name in ("marks", ACCOUNT_EVENTS):
+                topic = f"{self.settings.engine.deployment}.{name}"
+                await producer.send_and_wait(topic, value=b"never committed", partition=self._partition(fault, name), timestamp_ms=1)
             await asyncio.sleep(fault.for_s)
         finally:
             sender = producer._sender.sender_task  # gone without a word: a stop would abort
@@ -266,8 +266,8 @@ class Storm:
         """Undecodable records before the next turn's own. They name no account: one would become suspect, and be decided about otherwise."""
         values = (None, b"", b"\xc3\x01unknown!" + bytes(9), b'{"event_time_us": 1}', bytes(fault.pick % 90))
         for index, value in enumerate(values):
-            stream = ("marks", *ACCOUNT_STREAMS)[(fault.pick + index) % 4]
-            self.driver.strays.append(NewRecord(stream, self._partition(fault, stream), 1, None, value))
+            topic = ("marks", ACCOUNT_EVENTS)[(fault.pick + index) % 2]
+            self.driver.strays.append(NewRecord(topic, self._partition(fault, topic), 1, None, value))
 
     async def _duplicate(self, fault: Fault) -> None:
         """The exchange's last turn once more, without its numbering."""
@@ -279,7 +279,7 @@ class Storm:
 
     async def _oversized(self, fault: Fault) -> None:
         """A record beyond what our own writer takes, and just below what the broker takes."""
-        place = TopicPartition("fills", self._partition(fault, "fills"))
+        place = TopicPartition(ACCOUNT_EVENTS, self._partition(fault, ACCOUNT_EVENTS))
         topic, address = f"{self.settings.engine.deployment}.{place.topic}", self.broker.address
 
         async def write() -> TopicPartition:

@@ -18,7 +18,7 @@ from streams.bus.recording import record
 from streams.commands.broker import kafka_bus, wanted_topics
 from streams.engine.chunks import read_all
 from streams.settings import EngineSettings, KafkaSettings, Settings
-from streams.topics import FOREVER_MS, STREAMS
+from streams.topics import FOREVER_MS, TOPICS
 from streams.venue.exchange import Exchange
 from streams.venue.scenarios.registry import build
 from streams.venue.scenarios.scenario import Scenario
@@ -162,7 +162,7 @@ async def _found(settings: Settings, open_bus: Callable[[], KafkaBus]) -> None:
     await admin.start()
     try:
         await bus.create_topics(wanted_topics(settings))
-        topics = [bus.topic(stream.name) for stream in STREAMS.values() if stream.retention_ms != FOREVER_MS]
+        topics = [bus.topic(topic.name) for topic in TOPICS.values() if topic.retention_ms != FOREVER_MS]
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"retention.ms": "-1"}) for topic in topics])
     finally:
         await admin.close()

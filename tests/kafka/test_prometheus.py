@@ -92,7 +92,7 @@ async def write_nonsense(running: Stack) -> None:
     engine = EngineSettings(deployment=running.deployment, shards=2, account_partitions=8)
     bus = kafka_bus(Settings(kafka=KafkaSettings(bootstrap_servers=running.broker), engine=engine))
     writer = await bus.writer(uuid.uuid4().hex)
-    await writer.commit([NewRecord("fills", 3, 1_700_000_000_000, b"\0" * 8, b"nonsense")])
+    await writer.commit([NewRecord("account-events", 3, 1_700_000_000_000, b"\0" * 8, b"nonsense")])
     await writer.close()
     await bus.close()
 

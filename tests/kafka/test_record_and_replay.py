@@ -74,7 +74,7 @@ def test_topics_verify_and_replay_as_their_recording_does(capfd: pytest.CaptureF
     replayed = answer(capfd, "replay", "--bus", "kafka", *deployment.flags)
     assert replayed["identical"] is True
     recorded = answer(capfd, "record", "--dir", str(tmp_path / "run"), *deployment.flags)
-    assert recorded["records"]["fills"] > 0
+    assert recorded["records"]["account-events"] > 0
     assert answer(capfd, "verify", "--dir", str(tmp_path / "run"))["same"] is True
     again = answer(capfd, "replay", "--dir", str(tmp_path / "run"))
     assert [again[name] for name in ("state_digest", "output_digest", "decision_digest")] == [
@@ -83,10 +83,10 @@ def test_topics_verify_and_replay_as_their_recording_does(capfd: pytest.CaptureF
 
 
 def test_a_range_of_some_topics_is_recorded_by_time_and_by_offset(capfd: pytest.CaptureFixture[str], deployment: Deployment, tmp_path: Path) -> None:
-    whole = answer(capfd, "record", "--dir", str(tmp_path / "whole"), "-t", "marks", "-t", "fills", *deployment.flags)
-    assert set(whole["records"]) == {"marks", "fills"}
+    whole = answer(capfd, "record", "--dir", str(tmp_path / "whole"), "-t", "marks", "-t", "account-events", *deployment.flags)
+    assert set(whole["records"]) == {"marks", "account-events"}
     part = answer(capfd, "record", "--dir", str(tmp_path / "part"), "-t", "marks", "--from", "1", "--to", "marks/0=3", *deployment.flags)
-    assert part["ranges"] == [{"stream": "marks", "partition": 0, "from": 1, "to": 3}]
+    assert part["ranges"] == [{"topic": "marks", "partition": 0, "from": 1, "to": 3}]
     nothing = answer(capfd, "record", "--dir", str(tmp_path / "nothing"), "-t", "marks", "--from", "2200-01-01", *deployment.flags)
     assert nothing["records"] == {"marks": 0}
     everything = answer(capfd, "record", "--dir", str(tmp_path / "all"), "-t", "marks", "--from", "s@0", "--to", "2200-01-01", *deployment.flags)
@@ -95,7 +95,7 @@ def test_a_range_of_some_topics_is_recorded_by_time_and_by_offset(capfd: pytest.
 
 def test_a_stream_that_is_not_there_is_a_usage_error(capfd: pytest.CaptureFixture[str], deployment: Deployment, tmp_path: Path) -> None:
     assert main(["record", "--dir", str(tmp_path / "run"), "-t", "trades", *deployment.flags]) == 2
-    assert "there is no such stream" in capfd.readouterr().err
+    assert "there is no such topic" in capfd.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -113,8 +113,8 @@ async def broken_fill(deployment: Deployment) -> None:
     """A fill cut short, for account 9 in its partition; its shard takes it."""
     bus = KafkaBus(KafkaConfig(bootstrap_servers=deployment.address, deployment=deployment.name))
     writer = await bus.writer(f"{deployment.name}-broken")
-    await writer.commit([NewRecord("fills", 1, 0, ACCOUNT.pack(9), b"\xc3\x01short")])
-    await take(deployment, "fills")
+    await writer.commit([NewRecord("account-events", 1, 0, ACCOUNT.pack(9), b"\xc3\x01short")])
+    await take(deployment, "account-events")
     await bus.close()
 
 

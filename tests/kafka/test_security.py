@@ -214,7 +214,13 @@ async def test_a_worker_with_engine_and_views_runs_over_tls_with_a_password(secu
 
 @pytest.mark.parametrize(
     ("user", "stream"),
-    [("engine", "fills"), ("engine", "corrections"), ("exchange", "instructions"), ("exchange", "corrections"), ("exchange", "accounts-journal")],
+    [
+        ("engine", "account-events"),
+        ("engine", "corrections"),
+        ("exchange", "instructions"),
+        ("exchange", "corrections"),
+        ("exchange", "accounts-journal"),
+    ],
 )
 async def test_nobody_writes_what_is_another_roles(secured: dict[str, Any], deployment: str, user: str, stream: str) -> None:
     client = role(secured, user, deployment)
@@ -235,7 +241,7 @@ async def test_the_auditor_may_not_fence_a_shard(secured: dict[str, Any], deploy
 
 async def test_a_stream_that_may_not_be_read_is_an_error_that_says_so(secured: dict[str, Any], deployment: str) -> None:
     client = role(secured, "exchange", deployment)
-    reader = await client.reader([TopicPartition("fills", 0)])
+    reader = await client.reader([TopicPartition("account-events", 0)])
     with pytest.raises(CheckFailed, match="allows no reading of"):
         await reader.poll(max_records=1, timeout_ms=60_000)
     await client.close()

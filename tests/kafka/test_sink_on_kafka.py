@@ -97,7 +97,7 @@ async def test_nothing_is_lost_or_doubled_whatever_goes_away(settings: Settings,
     async with asyncio.timeout(60):
         while (await asyncio.to_thread(metric, port, "backstop_sink_connected")) != 0:
             await asyncio.sleep(0.05)
-    assert await asyncio.to_thread(metric, port, 'backstop_sink_retries_total{topic="fills"}') >= 1
+    assert await asyncio.to_thread(metric, port, 'backstop_sink_retries_total{topic="account-events"}') >= 1
     first.kill()  # with a block in doubt
     await first.wait()
     server.start()

@@ -21,7 +21,7 @@ from streams.commands.demo_kafka import environment
 from streams.domain.events import Grade
 from streams.engine.chunks import read_all
 from streams.settings import EngineSettings, KafkaSettings, Settings
-from streams.topics import STREAMS
+from streams.topics import TOPICS
 from streams.wire.records import new_record
 
 pytestmark = pytest.mark.kafka
@@ -138,6 +138,6 @@ def test_topics_are_created_checked_and_never_changed(settings: Settings, monkey
     assert main(["topics", "check", "--account-partitions", "5"]) == 1
     assert main(["topics", "create", "--shards", "3"]) == 1
     out, err = capfd.readouterr()
-    assert f"{len(STREAMS)} topics as they should be" in out
+    assert f"{len(TOPICS)} topics as they should be" in out
     assert f"{settings.engine.deployment}-shards for {settings.engine.shards + 1} task shards" in out
     assert "has 4 partitions instead of 5" in err

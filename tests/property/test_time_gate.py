@@ -12,7 +12,7 @@ from streams.engine.order import TimeGate
 from streams.topics import ACCOUNTS_READS
 from tests.support.toy import fill, mark, record, spec
 
-PARTITIONS = [*(TopicPartition("fills", number) for number in range(3)), TopicPartition("marks", 0)]
+PARTITIONS = [*(TopicPartition("account-events", number) for number in range(3)), TopicPartition("marks", 0)]
 Order = list[tuple[str, int, int]]
 
 
@@ -27,7 +27,7 @@ def logs(draw: st.DrawFn) -> dict[TopicPartition, Chunk]:
         for offset, step in enumerate(steps):
             time_us = max(1, time_us + step * pace)
             row = mark(time_us) if partition.topic == "marks" else fill(time_us, 1, 1)
-            log.append(offset, record(partition.topic, row, partition.partition))
+            log.append(offset, record("marks" if partition.topic == "marks" else "fills", row, partition.partition))
         made[partition] = log
     return made
 

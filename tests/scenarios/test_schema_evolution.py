@@ -9,7 +9,8 @@ import pytest
 from streams.bus.contract import Chunk, NewRecord
 from streams.engine.task import Step, Task, TaskSpec
 from streams.risk.machine import RiskMachine
-from streams.wire import schemas
+from streams.topics import STREAMS
+from streams.wire import kinds, schemas
 from streams.wire.codec import Codec, codec
 from streams.wire.records import encode_key
 from streams.wire.schemas import other_versions
@@ -25,9 +26,11 @@ def second_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv(schemas.ANNOUNCED, str(tmp_path))
     other_versions.cache_clear()
     codec.cache_clear()
+    kinds._heads.cache_clear()
     yield Codec("fills", other_versions("fill")[0])
     other_versions.cache_clear()
     codec.cache_clear()
+    kinds._heads.cache_clear()
 
 
 class Shard:
@@ -56,7 +59,7 @@ def records(rows: list[Record], second: Codec | None = None) -> list[NewRecord]:
     for number, (stream, row) in enumerate(rows):
         moved = second is not None and stream == "fills"
         (value,) = second.encode([{**row, "venue": number}]) if moved and second is not None else codec(stream).encode([row])
-        made.append(NewRecord(stream, 0, 0, encode_key(stream, row), value))
+        made.append(NewRecord(STREAMS[stream].topic, 0, 0, encode_key(stream, row), value))
     return made
 
 
@@ -100,7 +103,7 @@ def test_the_dead_letter_of_an_unannounced_version_names_its_fingerprint(tmp_pat
     (tmp_path / "fill.v9.avsc").write_text(json.dumps(tree))
     third = schemas._read(tmp_path / "fill.v9.avsc")
     (value,) = Codec("fills", third).encode([{**desk.fill(1, 1, 100)[1], "colour": 1}])
-    step = shard.take([NewRecord("fills", 0, 0, encode_key("fills", {"account": 1}), value)])
+    step = shard.take([NewRecord("account-events", 0, 0, encode_key("fills", {"account": 1}), value)])
     letters = [record for record in step.records if isinstance(record, NewRecord) and record.topic == "dead-letters"]
     (letter,) = [codec("dead-letters").decode_row(record.value) for record in letters]
     assert third.fingerprint.hex() in letter["detail"]

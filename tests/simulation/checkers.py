@@ -8,13 +8,24 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streams.bus.contract import NewRecord, TopicPartition
-from streams.topics import STREAMS
+from streams.errors import CheckFailed
+from streams.topics import JOURNALS, STREAMS, TOPICS
 from streams.wire.codec import codec
 from tests.simulation.journal import ZEROS, digest
 from tests.simulation.options import HALTING_FAULTS
 from tests.simulation.world import World
 
-OUTPUTS = tuple(s.name for s in STREAMS.values() if s.written_by in ("accounts", "pools", "engine") and s.schema != "step_record")
+OUTPUTS = tuple(t.name for t in TOPICS.values() if t.written_by in ("accounts", "pools", "engine") and t.name not in JOURNALS.values())
+
+
+def read(topic: str, value: bytes | None) -> tuple[str, dict[str, Any]] | None:
+    """A record's stream and row: of whichever of the topic's streams reads it; None where none does."""
+    for stream in TOPICS[topic].streams:
+        try:
+            return stream, codec(stream).decode_row(value)
+        except CheckFailed:
+            continue
+    return None
 
 
 def check_log(world: World) -> Iterator[str]:
@@ -134,14 +145,14 @@ def _sink(world: World) -> Iterator[str]:
     for stream in STREAMS.values():
         rows = sorted(world.clickhouse.rows.get(stream.table, []))
         expected, kept = [], []
-        for partition in range(world.broker.counts[stream.name]):
-            log = world.broker.logs[TopicPartition(stream.name, partition)]
+        for partition in range(world.broker.counts[stream.topic]):
+            log = world.broker.logs[TopicPartition(stream.topic, partition)]
             found = list(log.committed(0, log.stable))
             good = codec(stream.name).decode([record.value for _, record in found]).good.tolist()
             expected += [(partition, found[index][0]) for index in good]
             kept += [(partition, found[index][0]) for index in good if found[index][0] >= log.first]
         missing, strangers, more = set(kept) - set(rows), set(rows) - set(expected), len(rows) - len(set(rows))
-        if any(where.topic == stream.name for where in world.truncated):
+        if any(where.topic == stream.topic for where in world.truncated):
             more = 0  # blocks are cut anew behind what retention has taken; the table merges rows by their coordinates
         if missing or strangers or more:
             yield f"sink: {stream.table} lacks {len(missing)} of {len(kept)} records, has {more} twice and {len(strangers)} that are not there"

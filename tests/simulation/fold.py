@@ -15,17 +15,16 @@ from streams.bus.contract import NewRecord, TopicPartition
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
 from streams.domain.events import NULL
 from streams.engine.machine import Machine
-from streams.errors import CheckFailed
 from streams.risk.machine import RiskMachine
 from streams.tasks import machine_for
 from streams.topics import STREAMS
 from streams.wire.codec import codec, columns_of
 from streams.wire.records import account_of_key, new_records
-from tests.simulation.checkers import originals, taken
+from tests.simulation.checkers import OUTPUTS, originals, read, taken
 from tests.simulation.world import World
 
 TIME_END_US = 2**53
-Placed = tuple[Any, ...]  # (time, rank, tie, partition, offset, row or None, account)
+Placed = tuple[Any, ...]  # (time, rank, tie, partition, offset, row or None, account, stream)
 
 
 def check_fold(world: World) -> Iterator[str]:
@@ -51,11 +50,11 @@ def _step(
         if part["topic"] in reads:
             where = TopicPartition(part["topic"], part["partition"])
             placed += _place(world, where, part, reads.index(where.topic), running, ties)
-    said = machine.step(_batch(placed, reads)) if placed else Outputs()
+    said = machine.step(_batch(placed)) if placed else Outputs()
     if machine.digest() != step["state_digest"]:
         yield f"fold: {name} step {step['step']} leaves another state in a plain fold"
     ours: dict[Any, list[Any]] = defaultdict(list)
-    spoken: list[tuple[str, Any]] = [*said.rows.items(), *_from_columns(said)]
+    spoken: list[tuple[str, Any]] = [*_one_by_one(said), *_from_columns(said)]
     for stream, rows in spoken:
         for record in new_records(stream, rows):
             ours[record.topic, record.partition].append((record.timestamp_ms, record.key, record.value))
@@ -63,6 +62,13 @@ def _step(
     for place in sorted(ours.keys() | theirs.keys()):
         if place[0] != "dead-letters" and ours.get(place) != theirs.get(place):
             yield f"fold: {name} step {step['step']} wrote other records to {place[0]}[{place[1]}] than a plain fold says"
+
+
+def _one_by_one(said: Outputs) -> Iterator[tuple[str, list[tuple[int, dict[str, Any]]]]]:
+    """What was said row by row, in the order in which it was said."""
+    queues = {stream: iter(rows) for stream, rows in said.rows.items()}
+    for stream in said.order:
+        yield stream, [next(queues[stream])]  # type: ignore[list-item]
 
 
 def _from_columns(said: Outputs) -> Iterator[tuple[str, list[tuple[int, dict[str, Any]]]]]:
@@ -79,7 +85,7 @@ def _written(world: World, name: str) -> dict[int, dict[Any, Any]]:
     """What a shard wrote, by step and partition."""
     found: dict[int, dict[Any, Any]] = defaultdict(lambda: defaultdict(list))
     for where, log in world.broker.logs.items():
-        if STREAMS[where.topic].written_by in ("accounts", "pools", "engine") and STREAMS[where.topic].schema != "step_record":
+        if where.topic in OUTPUTS:
             for record in originals(world, where, 0, log.end):
                 task, shard, step = dict(record.headers)["step"].decode().split("/")
                 if f"{task}-{shard}" == name:
@@ -94,24 +100,21 @@ def _place(
     records: Sequence[NewRecord] = taken(world, where, part)
     offsets = [offset for offset, _ in world.broker.logs[where].committed(part["from"], part["to"])]
     for offset, record in zip(offsets, records, strict=True):
-        try:
-            row = codec(where.topic).decode_row(record.value)
-        except CheckFailed:
-            row = None
+        stream, row = read(where.topic, record.value) or (UNDECODABLE, None)
         if row is not None and not 0 <= row["event_time_us"] < TIME_END_US:
             row = None
         running[where] = max(running.get(where, 0), row["event_time_us"] if row else 0)
-        names = STREAMS[where.topic].tie if ties else ()
+        names = STREAMS[where.topic].tie if ties and where.topic in STREAMS else ()
         tie = tuple((NULL if row is None or row[field] is None else row[field]) for field in names)
         account = account_of_key(where.topic, record.key)
-        yield running[where], rank, tie, where.partition, offset, row, account
+        yield running[where], rank, tie, where.partition, offset, row, account, stream if row else UNDECODABLE
 
 
-def _batch(placed: list[Placed], reads: Sequence[str]) -> Batch:
+def _batch(placed: list[Placed]) -> Batch:
     placed.sort(key=lambda entry: entry[:5])
     rows: dict[str, list[Placed]] = defaultdict(list)
     runs = []
-    for stream, group in groupby(placed, key=lambda entry: UNDECODABLE if entry[5] is None else reads[entry[1]]):
+    for stream, group in groupby(placed, key=lambda entry: entry[7]):
         part = list(group)
         runs.append((stream, len(rows[stream]), len(rows[stream]) + len(part)))
         rows[stream] += part

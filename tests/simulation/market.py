@@ -114,7 +114,7 @@ class Publisher:
                 self._disturb(fault)
             late_us = sum(fault.extra for fault in faults if fault.kind == "late" and stream in LATE_STREAMS)
             record = new_record(stream, {**row, "event_time_us": max(0, row["event_time_us"] - late_us)}, partition)
-            where = TopicPartition(stream, partition)
+            where = TopicPartition(record.topic, partition)
             queue = self._queues.setdefault(where, deque())
             queue.extend(self._garbage(record, fault.extra) for fault in faults if fault.kind == "garbage")
             queue.append(record)

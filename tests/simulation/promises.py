@@ -10,8 +10,8 @@ from typing import Any
 
 from streams.bus.contract import TopicPartition
 from streams.domain.events import AnswerKind, WaveStatus
-from streams.errors import CheckFailed
 from streams.wire.codec import codec
+from tests.simulation.checkers import read
 from tests.simulation.world import World
 
 Position = tuple[int, int, int]
@@ -25,9 +25,7 @@ class _Held:
         self.traded: dict[Position, None] = {}  # by their owners: which holder lost lots by it, the streams do not say
         self.over: dict[int, None] = {}  # waves given up while the shard had yet to answer, in one step with its answer perhaps
         self.by_instruction: dict[int, dict[Position, int]] = defaultdict(dict)
-        self.ended: dict[int, None] = {}  # results may come before the decision, and wait for their fills
-        self._until: dict[int, tuple[int, int]] = {}  # account and account_seq whose fills the result of an instruction waits for
-        self._ending: dict[int, dict[Position, int]] = {}  # what such instructions may hold until then
+        self.ended: dict[int, None] = {}  # results may come before the decision
         self._lots: dict[Position, int] = {}  # of positions that were offered
         self._done: dict[tuple[int, Position], int] = defaultdict(int)  # lots filled by instruction, also before the decision is heard
         self._newest: dict[int, int] = {}  # account_seq of fills, by account: what is delivered twice counts once
@@ -38,25 +36,16 @@ class _Held:
         waves = sum(held.get(position, 0) for wave, held in self.by_wave.items() if wave != besides)
         return waves + sum(held.get(position, 0) for held in self.by_instruction.values())
 
-    def hear(self, topic: str, row: dict[str, Any]) -> None:
+    def hear(self, stream: str, row: dict[str, Any]) -> None:
         """The shard has taken a row."""
-        match topic:
+        match stream:
             case "adl-decisions":
                 self.decided(row)
             case "fills":
                 self.filled(row)
-            case _:
+            case "instruction-results":
                 self.ended[row["instruction_id"]] = None
-                self._until[row["instruction_id"]] = (row["account"], row["last_account_seq"])
-
-    def settle(self) -> None:
-        """What ended holds nothing any more, or, while its result may wait for fills, nothing that is certain."""
-        for instruction in self.ended:
-            if instruction in self.by_instruction:
-                self._ending[instruction] = self.by_instruction.pop(instruction)
-        over = [instruction for instruction in self._ending if self._newest.get(self._until[instruction][0], 0) >= self._until[instruction][1]]
-        for instruction in over:
-            del self._ending[instruction]
+                self.by_instruction.pop(row["instruction_id"], None)
 
     def decided(self, row: dict[str, Any]) -> None:
         """A wave is over: what it allocated is its instructions' now."""
@@ -89,7 +78,7 @@ class _Held:
             self._trim(position)
 
     def _trim(self, position: Position) -> None:
-        excess = self.of(position, besides=0) + sum(held.get(position, 0) for held in self._ending.values()) - abs(self._lots[position])
+        excess = self.of(position, besides=0) - abs(self._lots[position])
         for holds in (*self.by_wave.values(), *self.by_instruction.values()):
             if excess > 0 and position in holds:
                 gone = min(excess, holds[position])
@@ -118,8 +107,9 @@ def check_promises(world: World) -> Iterator[str]:
 
 def _instruments(world: World) -> dict[int, int]:
     """Instrument of each wave."""
-    where = TopicPartition("adl-probes", 0)
-    return {row["wave_id"]: row["instrument"] for row in _rows(world, where, 0, world.broker.logs[where].stable)}
+    where = TopicPartition("adl-rounds", 0)
+    told = _rows(world, where, 0, world.broker.logs[where].stable)
+    return {row["wave_id"]: row["instrument"] for stream, row in told if stream == "adl-probes"}
 
 
 def _shard(world: World, name: str, instruments: dict[int, int]) -> Iterator[str]:
@@ -127,11 +117,10 @@ def _shard(world: World, name: str, instruments: dict[int, int]) -> Iterator[str
     held, candidates = _Held(), _candidates(world, name)
     for step in world.journals.steps[name]:
         held.changes.clear()
-        for topic in ("adl-decisions", "fills", "instruction-results"):  # of one step: what leaves less held
+        for topic in ("adl-rounds", "account-events"):  # of one step: what leaves less held
             for part in (part for part in step["slices"] if part["topic"] == topic):
-                for row in _rows(world, TopicPartition(part["topic"], part["partition"]), part["from"], part["to"]):
-                    held.hear(part["topic"], row)
-        held.settle()
+                for stream, row in _rows(world, TopicPartition(part["topic"], part["partition"]), part["from"], part["to"]):
+                    held.hear(stream, row)
         offers = [
             (row["wave_id"], (offer["account"], instruments.get(row["wave_id"], 0), offer["position_side"]), offer)
             for row in candidates.get(step["step"], ())
@@ -161,9 +150,8 @@ def _candidates(world: World, name: str) -> dict[int, list[dict[str, Any]]]:
     return found
 
 
-def _rows(world: World, where: TopicPartition, start: int, stop: int) -> Iterator[dict[str, Any]]:
+def _rows(world: World, where: TopicPartition, start: int, stop: int) -> Iterator[tuple[str, dict[str, Any]]]:
     for _, record in world.broker.logs[where].committed(start, stop):
-        try:
-            yield codec(where.topic).decode_row(record.value)
-        except CheckFailed:
-            continue
+        told = read(where.topic, record.value)
+        if told is not None:
+            yield told

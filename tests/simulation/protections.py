@@ -62,11 +62,11 @@ def without_duplicate_detection() -> Iterator[None]:
     """Every record of an account is taken for its next one."""
     admit = RiskMachine._admit
 
-    def every(self: Any, stream: str, row: dict[str, Any], seq_field: str) -> int:
+    def every(self: Any, stream: str, index: int, row: dict[str, Any], out: Any) -> int:
         account = self.book.ensure_account(row["account"], row["partition_"])
         rows = self.book.accounts.rows
-        rows[seq_field][account] = min(int(rows[seq_field][account]), row["account_seq"] - 1)
-        return admit(self, stream, row, seq_field)
+        rows["seq"][account] = min(int(rows["seq"][account]), row["account_seq"] - 1)
+        return admit(self, stream, index, row, out)
 
     def one_by_one(self: Any, rows: Any, start: int, stop: int, out: Any) -> None:
         for index in range(start, stop):

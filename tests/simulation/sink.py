@@ -24,7 +24,7 @@ class FakeClickHouse:
     def __init__(self, faults: list[Fault], disturb: Callable[[Fault], None]) -> None:
         self.server_settings: dict[str, Any] = {}
         self.rows: dict[str, list[tuple[int, int]]] = {}
-        self.tokens: dict[str, None] = {}
+        self.tokens: dict[tuple[str, str], None] = {}  # of each table, as ClickHouse remembers them
         self.crash: Process | None = None
         self._faults, self._disturb = faults, disturb
         self._inserts = 0
@@ -45,7 +45,7 @@ class FakeClickHouse:
         faults = [fault.kind for fault in due]
         if "sink_down" in faults:
             raise OperationalError("connection refused")
-        token = settings["insert_deduplication_token"]
+        token = table, settings["insert_deduplication_token"]
         if token not in self.tokens:
             self.tokens[token] = None
             self.rows.setdefault(table, []).extend(zip(rows.column("src_partition").to_pylist(), rows.column("src_offset").to_pylist(), strict=True))

@@ -69,7 +69,7 @@ def _damage(world: "World", fault: Fault) -> None:
 def _truncate(world: "World", fault: Fault) -> None:
     """Retention takes the head of an input, up to beyond what the shard has taken; its owner dies."""
     shard = world.shards[fault.shard]
-    inputs = [p for p in shard.spec.inputs() if p.topic in ("marks", "fills", "account-updates") and world.broker.logs[p].end > 3]
+    inputs = [p for p in shard.spec.inputs() if p.topic in ("marks", "account-events") and world.broker.logs[p].end > 3]
     if not inputs:
         return
     partition = inputs[fault.extra % len(inputs)]

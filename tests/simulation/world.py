@@ -24,7 +24,7 @@ from streams.engine.standby import Standby
 from streams.engine.task import TaskName, TaskSpec
 from streams.errors import BackstopError, CommitUnknown, Fenced, Unreachable
 from streams.tasks import machine_for
-from streams.topics import STREAMS, partition_count
+from streams.topics import TOPICS, partition_count
 from tests.simulation.crew import Crew
 from tests.simulation.journal import Journals
 from tests.simulation.loop import Loop, Process
@@ -73,7 +73,7 @@ class World:
             BrokerOptions(marker_ms=(0.1, float(options.marker_ms)), transaction_timeout_ms=1_000),
             trace=self.note,
         )
-        counts = {s: partition_count(s, account_partitions=options.partitions, shards=options.shards) for s in STREAMS}
+        counts = {s: partition_count(s, account_partitions=options.partitions, shards=options.shards) for s in TOPICS}
         self.broker.create(counts)
         self.journals = Journals(self.broker, options.shards)
         self.trader = Trader(self.broker, Random(f"exchange {options.seed}"), options, self.disturb)

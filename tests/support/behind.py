@@ -12,7 +12,7 @@ from streams.engine.chunks import read_all
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.task import TaskSpec
 from streams.tasks import machine_for
-from streams.topics import STREAMS, partition_count
+from streams.topics import TOPICS, partition_count
 from streams.wire.codec import codec
 from streams.wire.records import new_records
 from tests.support.risk_rows import PARTITIONS, Desk, Record, instrument, pool
@@ -54,7 +54,7 @@ def behind_spec(deployment: str = "behind") -> TaskSpec:
 
 async def create(bus: Bus) -> None:
     """The topics of the world."""
-    await bus.create_topics({stream: partition_count(stream, account_partitions=PARTITIONS, shards=1) for stream in STREAMS})
+    await bus.create_topics({stream: partition_count(stream, account_partitions=PARTITIONS, shards=1) for stream in TOPICS})
 
 
 async def shard(bus: Bus, *, in_order: bool = True) -> ShardRunner:

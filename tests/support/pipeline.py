@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streams.bus.contract import TopicPartition
 from streams.bus.memory import MemoryBus
 from streams.domain.events import PositionSide
+from streams.engine.chunks import read_stream
 from streams.engine.digests import decision_digest
 from streams.engine.lockstep import LockStep
 from streams.engine.machine import Machine
@@ -15,7 +15,7 @@ from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.task import TaskName, TaskSpec
 from streams.risk.machine import RiskMachine
 from streams.tasks import joint_book, machine_for
-from streams.topics import STREAMS, partition_count
+from streams.topics import TOPICS, partition_count
 from streams.venue.exchange import Exchange
 from streams.venue.scenarios.scenario import Scenario
 from streams.wire.codec import codec
@@ -38,13 +38,10 @@ class Ran:
 
     async def _rows(self, stream: str, fields: Sequence[str], where: dict[str, Any]) -> list[Any]:
         found: list[tuple[int, int, int, dict[str, Any]]] = []
-        for partition in range((await self.bus.partitions())[stream]):
-            reader = await self.bus.reader([TopicPartition(stream, partition)])
-            while chunks := await reader.poll(max_records=10_000, timeout_ms=0):
-                for chunk in chunks:
-                    for offset, value in zip(chunk.offsets, chunk.values, strict=True):
-                        row = codec(stream).decode_row(value)
-                        found.append((row["event_time_us"], partition, offset, row))
+        async for chunk in read_stream(self.bus, stream):
+            for offset, value in zip(chunk.offsets, chunk.values, strict=True):
+                row = codec(stream).decode_row(value)
+                found.append((row["event_time_us"], chunk.partition, offset, row))
         rows = [row for *_, row in sorted(found, key=lambda f: f[:3]) if all(row[name] == value for name, value in where.items())]
         return [row if not fields else row[fields[0]] if len(fields) == 1 else tuple(row[name] for name in fields) for row in rows]
 
@@ -92,7 +89,7 @@ async def _run(scenario: Scenario, shards: int, options: RunnerOptions) -> Ran:
         machines[task, shard] = machine_for(task, shard, shard_count)
         return machines[task, shard]
 
-    await bus.create_topics({s: partition_count(s, account_partitions=scenario.account_partitions, shards=shards) for s in STREAMS})
+    await bus.create_topics({s: partition_count(s, account_partitions=scenario.account_partitions, shards=shards) for s in TOPICS})
     names: list[tuple[TaskName, int]] = [*(("accounts", n) for n in range(shards)), ("pools", 0)]
     specs = [TaskSpec(task, shard, shards, scenario.account_partitions, "test") for task, shard in names]
     runners = [ShardRunner(bus, spec, factory, owner="test", options=options) for spec in specs]

@@ -63,7 +63,7 @@ def insolvency(kind: InsolvencyKind, account: int, **more: Any) -> Record:
     row = {
         "kind": kind, "pool": 1, "account": account, "partition": account % 6, "asset": 1, "group_instrument": None, "group_side": None,
         "episode": 1, "revision": None, "instrument": None, "position_side": None, "lots": 0, "bankruptcy_quote": 0, "deficit": 0,
-        "equity": 0, "maintenance": 0, "marks_seen": None,
+        "equity": 0, "maintenance": 0, "marks_seen": None, "decisions_heard": None,
     }  # fmt: skip
     return "insolvencies", {**row, **more}
 
@@ -130,6 +130,7 @@ class Desk:
                 self.revision += 1
                 row["revision"] = self.revision if row["revision"] is None else row["revision"]
                 row["marks_seen"] = self.marks_seen if row["marks_seen"] is None else row["marks_seen"]
+                row["decisions_heard"] = len(self.all("adl-decisions")) if row["decisions_heard"] is None else row["decisions_heard"]
         self.fed += timed
         out = self.machine.step(batch_of(timed))
         for stream, rows in out.rows.items():
@@ -194,7 +195,7 @@ class Desk:
             flows = [self.flow(FlowCause.COVER, cash=-done, instruction_id=sent["instruction_id"])]
         result = {
             "instruction_id": sent["instruction_id"], "kind": sent["kind"], "executed_lots": 0 if is_payment else done,
-            "executed_quote": quote, "executed_amount": done if is_payment else 0, "last_account_seq": 1, "reason": "",
+            "executed_quote": quote, "executed_amount": done if is_payment else 0, "account_seq": 1, "reason": "",
             "outcome": Outcome.FILLED if done == whole else Outcome.PARTIAL if done else Outcome.REJECTED,
         }  # fmt: skip
         parties = {account: None for account in (sent["account"], sent["counter_account"]) if account is not None}

@@ -110,9 +110,14 @@ class Desk:
     seqs: dict[int, int] = field(default_factory=dict)
     marks: int = 0
     offset: int = 0
+    _unopened: list[Record] = field(default_factory=list)
 
     def feed(self, *records: Record) -> Outputs:
-        """One step with these records."""
+        """One step with these records; before it, accounts first spoken of otherwise than by a SNAPSHOT are opened flat."""
+        opened, self._unopened = self._unopened, []
+        if opened:
+            self.machine.step(batch_from(opened, self.offset))
+            self.offset += len(opened)
         out = self.machine.step(batch_from(records, self.offset))
         self.offset += len(records)
         self.said.append(out)
@@ -126,6 +131,11 @@ class Desk:
         """The account's next sequence number."""
         self.seqs[account] = self.seqs.get(account, 0) + 1
         return self.seqs[account]
+
+    def _open(self, account: int) -> None:
+        """The account is spoken of: it has an opening, if it has none yet."""
+        if account not in self.seqs and account > 0:
+            self._unopened += self.opening(account, 0)
 
     def now(self) -> int:
         """The next event time."""
@@ -147,6 +157,7 @@ class Desk:
 
     def fill(self, account: int, lots: int, quote: int, number: int = 1, **more: Any) -> Record:
         """One side of a fill."""
+        self._open(account)
         row = {
             "event_time_us": self.now(),
             "account": account,
@@ -166,6 +177,8 @@ class Desk:
 
     def update(self, account: int, kind: UpdateKind, amount: int, **more: Any) -> Record:
         """An account update."""
+        if kind != UpdateKind.SNAPSHOT:
+            self._open(account)
         row = {
             "event_time_us": self.now(),
             "account": account,

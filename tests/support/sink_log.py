@@ -1,16 +1,18 @@
-"""A small log of fills for tests of the sink, and what its tables must hold."""
+"""Small logs of account events for tests of the sink, and sinks and clients that die."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+from clickhouse_connect.driver.client import Client
+
 from streams.bus.contract import Chunk, Reader, TopicPartition
 from streams.bus.memory import MemoryBus
-from streams.domain.events import FillKind, MarginMode, PositionSide
+from streams.domain.events import FillKind, InstructionKind, MarginMode, Outcome, PositionSide, UpdateKind
 from streams.sinks.clickhouse import ClickHouseSink
 from streams.sinks.pipeline import Pauses, SinkPipeline
-from streams.topics import STREAMS
-from streams.wire.records import new_records
+from streams.topics import ACCOUNT_EVENTS, TOPICS
+from streams.wire.records import new_record, new_records
 
 TIME_US = 1_760_000_000_000_000  # 2025-10-09 08:53:20 UTC
 PARTITIONS = 2
@@ -38,11 +40,60 @@ def fill(number: int, **changed: Any) -> dict[str, Any]:
     return row | changed
 
 
+def update(number: int, **changed: Any) -> dict[str, Any]:
+    absent = ("instrument", "position_side", "counter_account", "transfer_id", "instruction_id", "wallet_after", "part", "parts")
+    row = {
+        "event_time_us": TIME_US + number,
+        "account": number % 7,
+        "account_seq": number,
+        "update_id": number,
+        "kind": UpdateKind.DEPOSIT,
+        "asset": 1,
+        "amount": 100 * number,
+        **dict.fromkeys((*absent, "lots", "cost", "margin_mode", "leverage", "role")),
+    }
+    return row | changed
+
+
+def result(number: int, **changed: Any) -> dict[str, Any]:
+    row = {
+        "instruction_id": number,
+        "kind": InstructionKind.LIQUIDATE,
+        "account": number % 7,
+        "event_time_us": TIME_US + number,
+        "outcome": Outcome.FILLED,
+        "executed_lots": number,
+        "executed_quote": -10 * number,
+        "executed_amount": 0,
+        "account_seq": number,
+        "reason": "",
+    }
+    return row | changed
+
+
+ACCOUNT_ROWS = {"fills": fill, "account-updates": update, "instruction-results": result}  # in the order of their topic
+
+
+async def with_events(count: int, bus: MemoryBus | None = None, per_commit: int = 6) -> MemoryBus:
+    """A log whose account events are a fill, an update and a result in turn, the next three in the other partition; in transactions of a few."""
+    bus = bus or await empty_log()
+    writer, streams = await bus.writer("test"), list(ACCOUNT_ROWS)
+    records = [new_record(streams[n % 3], ACCOUNT_ROWS[streams[n % 3]](n), n // 3 % PARTITIONS) for n in range(count)]
+    for at in range(0, count, per_commit):
+        await writer.commit(records[at : at + per_commit])
+    return bus
+
+
+async def empty_log() -> MemoryBus:
+    """Every topic, and nothing in it."""
+    bus = MemoryBus()
+    await bus.create_topics({topic: PARTITIONS if topic == ACCOUNT_EVENTS else 1 for topic in TOPICS})
+    return bus
+
+
 async def with_fills(*rows: dict[str, Any], bus: MemoryBus | None = None, per_commit: int = 4) -> MemoryBus:
     """A log of fills over two partitions, in transactions of a few records, so that markers lie between them."""
-    if bus is None:
-        bus = MemoryBus()
-        await bus.create_topics({stream: PARTITIONS if stream == "fills" else 1 for stream in STREAMS})
+    bus = bus or await empty_log()
     writer = await bus.writer("test")
     for at in range(0, len(rows), per_commit):
         await writer.commit(new_records("fills", [(row["trade_id"] % PARTITIONS, row) for row in rows[at : at + per_commit]]))
@@ -125,6 +176,24 @@ async def through(sink: ClickHouseSink, bus: MemoryBus, observer: Silent, *, flu
 
 class Killed(Exception):
     """The process ends here."""
+
+
+class Dying:
+    """A client whose process ends at its n-th insert: before the rows arrive, or after."""
+
+    def __init__(self, client: Client, *, at: int, arrived: bool, problem: type[Exception] = Killed) -> None:
+        self._client, self._left, self._arrived, self._problem = client, at, arrived, problem
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def insert_arrow(self, *args: Any, **kwargs: Any) -> None:
+        """Insert, or end."""
+        self._left -= 1
+        if self._left or self._arrived:
+            self._client.insert_arrow(*args, **kwargs)
+        if not self._left:
+            raise self._problem
 
 
 class Mortal(ClickHouseSink):

@@ -24,7 +24,7 @@ from streams.engine.machine import Machine
 from streams.engine.shard import Observer, RunnerOptions, ShardRunner
 from streams.engine.snapshot import SnapshotStore
 from streams.engine.task import TaskName, TaskSpec
-from streams.topics import STREAMS, partition_count
+from streams.topics import TOPICS, partition_count
 from streams.wire.records import new_record
 
 UNKNOWN_INSTRUMENT = 999  # fills of it are refused
@@ -134,6 +134,7 @@ def insolvency(account: int, partition: int, lots: int, mark: dict[str, Any]) ->
         "equity": 0,
         "maintenance": 0,
         "marks_seen": 0,
+        "decisions_heard": 0,
         "instrument": mark["instrument"],
         "position_side": PositionSide.ONE_WAY,
         "lots": lots,
@@ -236,7 +237,7 @@ def specs(shard_count: int = 2, account_partitions: int = 4) -> list[TaskSpec]:
 async def toy_bus(bus: Bus | None = None, *, shard_count: int = 2, account_partitions: int = 4) -> Any:
     """A bus with all the topics of a toy deployment."""
     bus = bus or MemoryBus()
-    await bus.create_topics({stream: partition_count(stream, account_partitions=account_partitions, shards=shard_count) for stream in STREAMS})
+    await bus.create_topics({stream: partition_count(stream, account_partitions=account_partitions, shards=shard_count) for stream in TOPICS})
     return bus
 
 

@@ -94,11 +94,11 @@ def test_the_table_of_streams_is_that_of_the_code() -> None:
     section = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").split("\n## Streams")[1].split("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| `")]
     assert [row[0].strip("`") for row in rows] == list(STREAMS)
-    for (name, schema, key, partitions, writer, readers, kept), stream in zip(rows, STREAMS.values(), strict=True):
-        stated = (schema, key, partitions, writer, kept)
-        assert stated == (stream.schema, stream.key, stream.partitioning.value, stream.written_by, KEPT[stream.retention_ms]), name
+    for (name, schema, topic, key, partitions, writer, readers, kept), stream in zip(rows, STREAMS.values(), strict=True):
+        stated = (schema, topic.strip("`"), key, partitions, writer, kept)
+        assert stated == (stream.schema, stream.topic, stream.key, stream.partitioning.value, stream.written_by, KEPT[stream.retention_ms]), name
         tasks = {reader.strip() for reader in readers.split(",")} & {"accounts", "pools"}
-        assert tasks == {task for task, reads in (("accounts", ACCOUNTS_READS), ("pools", POOLS_READS)) if stream.name in reads}, name
+        assert tasks == {task for task, reads in (("accounts", ACCOUNTS_READS), ("pools", POOLS_READS)) if stream.topic in reads}, name
 
 
 def test_every_page_that_the_code_refers_to_exists() -> None:

@@ -15,17 +15,18 @@ from streams.dashboards.boards.common import (
     TO_PIPELINE,
 )
 from streams.dashboards.model import Board, CellLink, Column, Panel, Row, Shape, Sql, Unit, Visual
-from streams.topics import STREAMS
+from streams.topics import EXCHANGE_TOPICS, STREAMS, TOPICS
 
 # Tables that machines write to. Step records say how many records went there; a missing or a second row shows as a difference.
-_WRITTEN = tuple(
-    stream for stream in STREAMS.values() if stream.written_by in ("accounts", "pools") or stream.name in ("instructions", "dead-letters")
+_WRITTEN = tuple(topic for topic in TOPICS.values() if topic.written_by in ("accounts", "pools") or topic.name in ("instructions", "dead-letters"))
+_INPUTS = ", ".join(f"'{topic}'" for topic in EXCHANGE_TOPICS)
+_ROWS = " UNION ALL ".join(
+    f"SELECT '{topic.name}' AS topic, {' + '.join(f'(SELECT count() FROM {STREAMS[name].table} FINAL)' for name in topic.streams)} AS present"
+    for topic in _WRITTEN
 )
-_INPUTS = ", ".join(f"'{stream.name}'" for stream in STREAMS.values() if stream.written_by == "exchange")
-_ROWS = " UNION ALL ".join(f"SELECT '{stream.name}' AS stream, count() AS present FROM {stream.table} FINAL" for stream in _WRITTEN)
 _SAID = (
-    "SELECT toString(outputs.topic) AS stream, toUInt64(sum(outputs.count)) AS said FROM ("
-    "SELECT outputs FROM accounts_journal FINAL UNION ALL SELECT outputs FROM pools_journal FINAL) ARRAY JOIN outputs GROUP BY stream"
+    "SELECT toString(outputs.topic) AS topic, toUInt64(sum(outputs.count)) AS said FROM ("
+    "SELECT outputs FROM accounts_journal FINAL UNION ALL SELECT outputs FROM pools_journal FINAL) ARRAY JOIN outputs GROUP BY topic"
 )
 # Each step record holds the hash of the one before it: a gap, a fork or a change breaks the chain of its shard.
 _BROKEN = " + ".join(
@@ -96,10 +97,10 @@ PROOF = Row(
             (
                 Sql(
                     f"""
-                    SELECT p.stream AS Stream, ifNull(s.said, 0) AS `By step records`, p.present AS Rows,
+                    SELECT p.topic AS Topic, ifNull(s.said, 0) AS `By step records`, p.present AS Rows,
                       toInt64(p.present) - toInt64(ifNull(s.said, 0)) AS Difference
                     FROM ({_ROWS}) AS p
-                    LEFT JOIN ({_SAID}) AS s ON s.stream = p.stream ORDER BY Stream
+                    LEFT JOIN ({_SAID}) AS s ON s.topic = p.topic ORDER BY Topic
                     """
                 ),
             ),
@@ -245,17 +246,17 @@ LETTERS = Row(
     "Dead letters",
     (
         Panel(
-            "Dead letters by stream",
+            "Dead letters by topic",
             Unit.NUMBER,
-            "Dead letters of the time range by the stream they came from, beside the streams that have none.",
+            "Dead letters of the time range by the topic they came from, beside the topics that have none.",
             Visual.BAR_CHART,
             (
                 Sql(
                     f"""
-                    SELECT stream, sum(letters) AS letters FROM (
-                      SELECT toString(source_topic) AS stream, count() AS letters FROM desk_dead_letters WHERE {IN_RANGE} GROUP BY stream
+                    SELECT topic, sum(letters) AS letters FROM (
+                      SELECT toString(source_topic) AS topic, count() AS letters FROM desk_dead_letters WHERE {IN_RANGE} GROUP BY topic
                       UNION ALL SELECT arrayJoin([{_INPUTS}]), 0)
-                    GROUP BY stream ORDER BY letters DESC, stream
+                    GROUP BY topic ORDER BY letters DESC, topic
                     """
                 ),
             ),

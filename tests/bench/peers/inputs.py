@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from streams.bus.contract import Bus, RecordBlock, Writable
 from streams.bus.kafka import KafkaBus, KafkaConfig
 from streams.domain.batch import Column, ColumnRows
-from streams.domain.events import NULL, FillKind, MarginMode, PositionSide, UpdateKind
-from streams.topics import STREAMS, partition_count
+from streams.domain.events import NULL, FillKind, MarginMode, PositionSide
+from streams.topics import TOPICS, partition_count
 from streams.wire.records import new_blocks, new_record
 from tests.support.risk_rows import Desk, instrument, pool
 
@@ -29,7 +29,7 @@ def bus_of(address: str, deployment: str) -> KafkaBus:
 
 async def make_topics(bus: Bus, shards: int) -> None:
     """Every stream."""
-    await bus.create_topics({name: partition_count(name, account_partitions=PARTITIONS, shards=shards) for name in STREAMS})
+    await bus.create_topics({name: partition_count(name, account_partitions=PARTITIONS, shards=shards) for name in TOPICS})
 
 
 def fill_columns(account: Ints, number: Ints, lots: Ints, *, first_trade: int, seq: Ints, step_us: int, start_us: int) -> dict[str, Column]:
@@ -91,7 +91,7 @@ def openings(accounts: int, *, fund_account: int = 31, amount: int = 10**9, numb
     desk = Desk(time_us=START_US - 10**6)
     rows = [*(instrument(n) for n in numbers), pool(fund_account=fund_account), *(desk.mark(MARK, n) for n in numbers)]
     records: list[Writable] = [new_record(stream, row) for stream, row in rows]
-    _, row = desk.update(1, UpdateKind.DEPOSIT, amount)
+    ((_, row),) = desk.opening(1, amount)
     ids = np.arange(1, accounts + 1)
     columns: dict[str, Column] = {name: np.full(accounts, NULL if value is None else int(value), np.int64) for name, value in row.items()}
     columns |= {"account": ids, "account_seq": np.ones(accounts, np.int64), "event_time_us": np.full(accounts, START_US - 500_000, np.int64)}

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from streams.bus.contract import Chunk, TopicPartition
+from streams.bus.contract import Chunk
 from streams.bus.memory import MemoryBus, MemoryReader
 from streams.domain.events import (
     AdlWhen,
@@ -26,12 +26,13 @@ from streams.domain.events import (
     UpdateKind,
 )
 from streams.domain.instruments import Instrument, Pool, Tier
+from streams.engine.chunks import read_stream
 from streams.engine.lockstep import InstructionFeed
 from streams.engine.machine import Machine
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.task import TaskName, TaskSpec
 from streams.tasks import joint_book, machine_for
-from streams.topics import STREAMS, partition_count
+from streams.topics import STREAMS, TOPICS, partition_count
 from streams.venue.book import Book, cross
 from streams.venue.depth import DepthSpec
 from streams.venue.exchange import Exchange
@@ -255,7 +256,7 @@ async def _run(seed: int, steps: int, accounts: int, even: bool) -> Race:
         machines[task, shard] = machine_for(task, shard, shard_count)
         return machines[task, shard]
 
-    await bus.create_topics({s: partition_count(s, account_partitions=PARTITIONS, shards=shards) for s in STREAMS})
+    await bus.create_topics({s: partition_count(s, account_partitions=PARTITIONS, shards=shards) for s in TOPICS})
     names: list[tuple[TaskName, int]] = [*(("accounts", n) for n in range(shards)), ("pools", 0)]
     options = RunnerOptions(patience_ms=None, in_order=IN_ORDER)
     runners = [
@@ -328,11 +329,8 @@ async def _drain(runners: list[ShardRunner], feed: InstructionFeed, exchange: Ra
 async def _rows(bus: MemoryBus, stream: str) -> list[dict[str, Any]]:
     """A stream's rows by event time, then place."""
     found = []
-    for partition in range((await bus.partitions())[stream]):
-        reader = await bus.reader([TopicPartition(stream, partition)])
-        while chunks := await reader.poll(max_records=10_000, timeout_ms=0):
-            for chunk in chunks:
-                for offset, value in zip(chunk.offsets, chunk.values, strict=True):
-                    row = codec(stream).decode_row(value)
-                    found.append((row["event_time_us"], partition, offset, row))
+    async for chunk in read_stream(bus, stream):
+        for offset, value in zip(chunk.offsets, chunk.values, strict=True):
+            row = codec(stream).decode_row(value)
+            found.append((row["event_time_us"], chunk.partition, offset, row))
     return [row for *_, row in sorted(found, key=lambda f: f[:3])]

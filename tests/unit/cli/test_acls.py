@@ -1,4 +1,4 @@
-"""The rights of each role follow from the table of streams, and the documentation follows from both."""
+"""The rights of each role follow from the table of topics, and the documentation follows from both."""
 
 import json
 from pathlib import Path
@@ -7,17 +7,17 @@ import pytest
 
 from streams.cli import main
 from streams.commands.acls import ROLES, acls, table
-from streams.topics import ACCOUNTS_READS, JOURNALS, POOLS_READS, STREAMS
+from streams.topics import ACCOUNTS_READS, JOURNALS, POOLS_READS, TOPICS
 
 DOC = Path(__file__).parents[3] / "docs" / "security.md"
 
 
 def allowed(role: str, operation: str) -> set[str]:
-    """Streams on which a role may do this, prefixes written out."""
+    """Topics on which a role may do this, prefixes written out."""
     found = set()
     for acl in acls("d"):
         if acl.role == role and acl.resource == "topic" and operation in acl.operations:
-            found |= {stream for stream in STREAMS if f"d.{stream}" == acl.name or (acl.is_prefix and f"d.{stream}".startswith(acl.name))}
+            found |= {topic for topic in TOPICS if f"d.{topic}" == acl.name or (acl.is_prefix and f"d.{topic}".startswith(acl.name))}
     return found
 
 
@@ -25,16 +25,16 @@ def test_the_documentation_has_the_table_as_it_is() -> None:
     assert table("backstop") in DOC.read_text(encoding="utf-8")
 
 
-def test_every_stream_has_exactly_one_role_that_writes_it() -> None:
-    for stream in STREAMS:
-        writers = [role for role in ROLES if stream in allowed(role, "Write")]
-        assert len(writers) == 1, (stream, writers)
+def test_every_topic_has_exactly_one_role_that_writes_it() -> None:
+    for topic in TOPICS:
+        writers = [role for role in ROLES if topic in allowed(role, "Write")]
+        assert len(writers) == 1, (topic, writers)
 
 
 def test_decisions_are_written_by_the_engine_and_facts_by_the_exchange() -> None:
     assert "instructions" in allowed("engine", "Write")
-    assert allowed("engine", "Write") & {"fills", "account-updates", "marks", "corrections"} == set()
-    assert allowed("exchange", "Write") == {"instruments", "pools", "marks", "fills", "account-updates", "instruction-results"}
+    assert allowed("engine", "Write") & {"account-events", "marks", "corrections"} == set()
+    assert allowed("exchange", "Write") == {"instruments", "pools", "marks", "account-events"}
     assert allowed("operator", "Write") == {"corrections"}
     assert allowed("auditor", "Write") == allowed("sink", "Write") == set()
 

@@ -172,7 +172,7 @@ def test_verify_and_replay_agree_with_a_sound_run(run: tuple[Path, dict[str, Any
     }
 
 
-@pytest.mark.parametrize("name", ["log/fills/3.avro", "log/marks/0.avro", "log/pools-journal/0.avro", "report.json", "run.json", "MANIFEST"])
+@pytest.mark.parametrize("name", ["log/account-events/3.avro", "log/marks/0.avro", "log/pools-journal/0.avro", "report.json", "run.json", "MANIFEST"])
 def test_one_flipped_bit_is_found_and_named(capfd: pytest.CaptureFixture[str], copy: Path, name: str) -> None:
     path = copy / name
     content = bytearray(path.read_bytes())
@@ -182,7 +182,7 @@ def test_one_flipped_bit_is_found_and_named(capfd: pytest.CaptureFixture[str], c
     assert name in check(capfd, "replay", "--dir", str(copy), code=1)[1]
 
 
-@pytest.mark.parametrize("name", ["log/fills/3.avro", "MANIFEST", "run.json"])
+@pytest.mark.parametrize("name", ["log/account-events/3.avro", "MANIFEST", "run.json"])
 def test_a_missing_file_is_found_and_named(capfd: pytest.CaptureFixture[str], copy: Path, name: str) -> None:
     (copy / name).unlink()
     assert name in check(capfd, "verify", "--dir", str(copy), code=1)[1]

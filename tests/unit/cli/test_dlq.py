@@ -17,16 +17,17 @@ from streams.engine.chunks import read_all
 from streams.engine.turns import TURN_HEADER
 from streams.venue.scenarios.registry import build
 from streams.wire.records import new_record
-from tests.support.pipeline import run
+from tests.support.pipeline import Ran, run
 from tests.support.recorded import go_on, save
 
 
-def fill(row: dict[str, Any], account: int, **more: Any) -> dict[str, Any]:
+def fill(ran: Ran, account: int, **more: Any) -> dict[str, Any]:
     """A fill right behind what the account has had."""
+    row = ran.rows("marks")[-1]
     return {
         "event_time_us": row["event_time_us"],
         "account": account,
-        "account_seq": 1_000,
+        "account_seq": ran.exchange._recorder.sequence(account) + 1,
         "trade_id": 9_999,
         "leg": 0,
         "counter_account": 2,
@@ -45,15 +46,14 @@ def fill(row: dict[str, Any], account: int, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def broken_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run after which came a fill of an instrument nobody knows (account 9, partition 1) and one cut short (account 17, same partition)."""
+    """A run after which came a fill of an instrument nobody knows (account 105, partition 1) and one cut short (account 113, same partition)."""
     directory = tmp_path_factory.mktemp("dlq") / "run"
     ran = run(build("calm", 20, 1, 8))
-    mark = ran.rows("marks")[-1]
     headers = ((TURN_HEADER, b"999999"),)
-    unknown = new_record("fills", fill(mark, 9, instrument=77), 1, headers)
-    whole = new_record("fills", fill(mark, 17), 1, headers)
+    unknown = new_record("fills", fill(ran, 105, instrument=77), 1, headers)
+    whole = new_record("fills", fill(ran, 113), 1, headers)
     assert whole.value is not None
-    short = NewRecord("fills", 1, whole.timestamp_ms, whole.key, whole.value[:-3], headers)
+    short = NewRecord("account-events", 1, whole.timestamp_ms, whole.key, whole.value[:-3], headers)
     asyncio.run(go_on(ran.bus, [unknown, short]))
     asyncio.run(save(ran.bus, directory))
     return directory
@@ -98,13 +98,13 @@ def suspects(directory: Path) -> int:
 def test_dead_letters_are_listed_with_place_and_reason_and_hashed_accounts(capfd: pytest.CaptureFixture[str], broken_run: Path) -> None:
     document = dlq(capfd, "list", "--dir", str(broken_run))
     assert document["open"] == 2
-    assert [(each["stream"], each["partition"], each["reason"], each["status"]) for each in document["dead_letters"]] == [
-        ("fills", 1, "UNKNOWN_INSTRUMENT", "open"),
-        ("fills", 1, "UNDECODABLE", "open"),
+    assert [(each["topic"], each["partition"], each["reason"], each["status"]) for each in document["dead_letters"]] == [
+        ("account-events", 1, "UNKNOWN_INSTRUMENT", "open"),
+        ("account-events", 1, "UNDECODABLE", "open"),
     ]
     assert all(str(each["account"]).startswith("#") for each in document["dead_letters"])
     revealed = dlq(capfd, "list", "--dir", str(broken_run), "--reveal")
-    assert [each["account"] for each in revealed["dead_letters"]] == [9, 17]
+    assert [each["account"] for each in revealed["dead_letters"]] == [105, 113]
     assert main(["dlq", "list", "--dir", str(broken_run)]) == 0
     assert len(capfd.readouterr().out.splitlines()) == 2
 
@@ -112,7 +112,7 @@ def test_dead_letters_are_listed_with_place_and_reason_and_hashed_accounts(capfd
 def test_a_payload_is_shown_as_far_as_it_can_be_read(capfd: pytest.CaptureFixture[str], broken_run: Path) -> None:
     place = places(capfd, broken_run)
     unknown = dlq(capfd, "show", place["UNKNOWN_INSTRUMENT"], "--dir", str(broken_run), "--reveal")
-    assert (unknown["record"]["account"], unknown["record"]["instrument"], unknown["record"]["kind"], unknown["wrong"]) == (9, 77, "TRADE", None)
+    assert (unknown["record"]["account"], unknown["record"]["instrument"], unknown["record"]["kind"], unknown["wrong"]) == (105, 77, "TRADE", None)
     short = dlq(capfd, "show", place["UNDECODABLE"], "--dir", str(broken_run))
     assert short["record"]["lots"] == 1
     assert "kind" not in short["record"]
@@ -148,8 +148,9 @@ def test_a_record_that_cannot_be_read_is_given_whole(capfd: pytest.CaptureFixtur
 def test_a_dead_letter_let_go_is_not_open_any_more(capfd: pytest.CaptureFixture[str], directory: Path) -> None:
     place = places(capfd, directory)["UNDECODABLE"]
     before = suspects(directory)
-    written = dlq(capfd, "drop", place, "--reason", "a test record", "--account-seq", "1000", "--dir", str(directory))
-    assert (written["correction"]["kind"], written["correction"]["account_seq"]) == ("DROP", 1000)
+    seq = str(dlq(capfd, "show", place, "--dir", str(directory))["record"]["account_seq"])
+    written = dlq(capfd, "drop", place, "--reason", "a test record", "--account-seq", seq, "--dir", str(directory))
+    assert (written["correction"]["kind"], written["correction"]["account_seq"]) == ("DROP", int(seq))
     assert suspects(directory) == before + 1  # HEALTHY is said once
     assert "is dropped: there is nothing to do about it" in refusal(capfd, "drop", place, "--reason", "again", "--dir", str(directory))
     assert main(["verify", "--dir", str(directory)]) == 0

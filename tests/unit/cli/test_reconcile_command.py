@@ -83,6 +83,7 @@ def test_the_first_difference_of_every_stream_is_named_and_the_code_is_1(mine: P
         "ALTER TABLE backstop.adl_executions DELETE WHERE src_offset = (SELECT max(src_offset) FROM backstop.adl_executions)",
         "ALTER TABLE backstop.fund_ledger UPDATE amount = amount + 1 WHERE src_offset = (SELECT min(src_offset) FROM backstop.fund_ledger)",
         f"INSERT INTO backstop.fills SELECT * REPLACE (account + 1000 AS account) FROM {fills}",
+        "ALTER TABLE backstop.account_updates DELETE WHERE update_id = (SELECT min(update_id) FROM backstop.account_updates)",
     )
     out, complaints = reconcile(mine, "--json", code=1)
     found = {name: stream["difference"] for name, stream in streams_of(out).items() if stream["difference"]}
@@ -90,9 +91,12 @@ def test_the_first_difference_of_every_stream_is_named_and_the_code_is_1(mine: P
         "adl-executions": ("lost", None),
         "fund-ledger": ("changed", "amount"),
         "fills": ("double", "account"),
+        "account-updates": ("lost", None),
     }
+    assert {found[name]["topic"] for name in ("fills", "account-updates")} == {"account-events"}
+    assert any("account-updates at account-events[" in line for line in complaints)  # three tables have rows of that topic
     assert int(found["fund-ledger"]["row"]) == int(found["fund-ledger"]["record"]) + 1
-    assert len(complaints) == 3
+    assert len(complaints) == 4
     assert all(line.startswith(f"backstop: {mine}: ") for line in complaints)
 
 

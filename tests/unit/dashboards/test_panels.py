@@ -172,6 +172,17 @@ def test_amounts_in_the_statement_add_up_to_the_last_digit(reader: Client, chose
         assert wallet == Decimal(after)
 
 
+def test_rows_of_every_topic_are_as_many_as_step_records_say(reader: Client, chosen: dict[str, dict[str, Choice]]) -> None:
+    board = next(board for board in BOARDS if board.name == "quality")
+    number = next(number for number, panel in enumerate(board.panels) if panel.title == "Rows against step records")
+    ((_, counted),) = answers(reader, "quality", number, chosen["quality"])
+    assert set(counted.column("Difference")) == {0}
+    by_topic = dict(zip(counted.column("Topic"), counted.column("Rows"), strict=True))
+    probes, decisions = ask(reader, "SELECT (SELECT count() FROM adl_probes FINAL), (SELECT count() FROM adl_decisions FINAL)", DAY).rows[0]
+    assert by_topic["adl-rounds"] == probes + decisions > 0
+    assert by_topic["pool-results"] > 0
+
+
 @pytest.mark.parametrize("alert", [alert for alert in ALERTS if isinstance(alert.query, Sql)], ids=lambda alert: alert.name)
 def test_an_alert_query_answers_with_numbers_and_labels(alert: Any, reader: Client) -> None:
     answer = ask(reader, alert.query.text, DAY)

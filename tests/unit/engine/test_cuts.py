@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from streams.bus.contract import Chunk, NewRecord
 from streams.domain.batch import Row
 from streams.engine.task import Task
+from streams.topics import STREAMS
 from streams.wire.records import ACCOUNT
 from tests.support.toy import UNKNOWN_INSTRUMENT, ToyAccounts, fill, mark, record, spec
 
@@ -22,7 +23,7 @@ rows = st.one_of(
         st.sampled_from([1, 1, 1, UNKNOWN_INSTRUMENT]),
     ),
     st.builds(lambda t, n: ("marks", 0, mark(t, n)), st.integers(1, 30), st.integers(1, 99)),
-    st.builds(lambda p, a: ("fills", p, NewRecord("fills", p, 0, ACCOUNT.pack(a), b"no avro")), st.integers(0, 2), st.integers(1, 6)),
+    st.builds(lambda p, a: ("fills", p, NewRecord("account-events", p, 0, ACCOUNT.pack(a), b"no avro")), st.integers(0, 2), st.integers(1, 6)),
 )
 
 
@@ -31,7 +32,7 @@ def log(said: list[tuple[str, int, Row | NewRecord]]) -> dict[tuple[str, int], l
     partitions: dict[tuple[str, int], list[NewRecord]] = {}
     for stream, partition, row in said:
         made = row if isinstance(row, NewRecord) else record(stream, row, partition)
-        partitions.setdefault((stream, partition), []).append(made)
+        partitions.setdefault((made.topic, partition), []).append(made)
     return partitions
 
 
@@ -53,7 +54,7 @@ def merged(partitions: dict[tuple[str, int], list[NewRecord]], times: dict[Place
         newest = 0
         for offset in range(len(records)):
             newest = max(newest, times.get((stream, partition, offset), 0))
-            keyed.append((newest, ["fills", "marks"].index(stream), partition, offset, stream))
+            keyed.append((newest, ["account-events", "marks"].index(stream), partition, offset, stream))
     return [(stream, partition, offset) for _, _, partition, offset, stream in sorted(keyed)]
 
 
@@ -76,9 +77,10 @@ def test_outputs_and_state_do_not_depend_on_where_steps_are_cut(said: Any, data:
     times: dict[Place, int] = {}
     counts: dict[tuple[str, int], int] = {}
     for stream, partition, row in said:
-        offset = counts[stream, partition] = counts.get((stream, partition), -1) + 1
+        topic = STREAMS[stream].topic
+        offset = counts[topic, partition] = counts.get((topic, partition), -1) + 1
         if not isinstance(row, NewRecord):
-            times[stream, partition, offset] = row["event_time_us"]
+            times[topic, partition, offset] = row["event_time_us"]
     order = merged(partitions, times)
     cuts = sorted(data.draw(st.sets(st.integers(1, max(1, len(order) - 1)), max_size=6)))
     pieces = [order[low:high] for low, high in zip([0, *cuts], [*cuts, len(order)], strict=True)]

@@ -25,7 +25,7 @@ class Desk:
         chunk.headers = [()] * len(times_ms)
         self.gate.push([chunk], now_ms)
 
-    def stepped(self, shard: int, clock_ms: int, took: dict[str, int], wrote: dict[str, int] | None = None, *, held: int = 0) -> Chunk:
+    def stepped(self, shard: int, clock_ms: int, took: dict[str, int], wrote: dict[str, int] | None = None) -> Chunk:
         """A step record of a shard: clock, counts taken and written; `stream/partition` or just `stream`."""
         record = StepRecord(
             task="accounts",
@@ -38,7 +38,7 @@ class Desk:
             slices=tuple(Slice(*place(name), 0, count, count, bytes(32)) for name, count in took.items()),
             outputs=tuple(Output(*place(name), count, bytes(32)) for name, count in (wrote or {}).items()),
             state_digest=bytes(16),
-            held=held,
+            held=0,
             previous_hash=bytes(32),
         )
         sealed, _ = seal(record)
@@ -98,25 +98,6 @@ def test_it_waits_for_what_the_shards_have_consumed_of_streams_both_read() -> No
     assert desk.takes() == {"marks": [10, 11]}
 
 
-def test_a_result_waits_only_for_the_shard_that_reads_its_partition() -> None:
-    desk = Desk()
-    desk.arrives("instruction-results", 10, partition=3)
-    desk.stepped(0, 10, {})
-    assert desk.takes() == {}
-    desk.stepped(1, 10, {"instruction-results/3": 1})
-    assert desk.takes() == {"instruction-results": [10]}
-
-
-def test_while_a_shard_holds_a_result_back_only_the_past_is_taken() -> None:
-    desk = Desk()
-    desk.arrives("marks", 10, 20)
-    desk.stepped(0, 20, {"marks": 2}, held=1)
-    desk.stepped(1, 20, {"marks": 2})
-    assert desk.takes() == {"marks": [10]}
-    desk.stepped(0, 20, {}, held=0)
-    assert desk.takes() == {"marks": [20]}
-
-
 def test_what_lies_before_every_clock_is_taken_while_shards_work_on() -> None:
     desk = Desk()
     desk.arrives("marks", 10, 20, 30)
@@ -128,22 +109,13 @@ def test_what_lies_before_every_clock_is_taken_while_shards_work_on() -> None:
     assert desk.gate.waiting == 2
 
 
-def test_a_result_before_the_clocks_still_waits_for_its_own_shard() -> None:
-    desk = Desk()
-    desk.arrives("marks", 10, 20)
-    desk.arrives("instruction-results", 5, partition=0)
-    desk.stepped(0, 20, {"marks": 2})
-    desk.stepped(1, 20, {"marks": 2})
-    assert desk.takes() == {"marks": [10]}
-
-
 def test_it_waits_for_the_answers_to_what_it_has_said_itself() -> None:
     desk = Desk()
-    desk.gate.said(said({"adl-probes": 1}))
+    desk.gate.said(said({"adl-rounds": 1}))
     desk.arrives("adl-candidates", 10)
-    desk.stepped(0, 10, {"adl-probes": 1}, {"adl-candidates": 1})
+    desk.stepped(0, 10, {"adl-rounds": 1}, {"adl-candidates": 1})
     assert desk.takes() == {}
-    desk.stepped(1, 10, {"adl-probes": 1}, {"adl-candidates": 1})
+    desk.stepped(1, 10, {"adl-rounds": 1}, {"adl-candidates": 1})
     assert desk.takes() == {}
     desk.arrives("adl-candidates", 10)
     assert desk.takes() == {"adl-candidates": [10, 10]}
@@ -190,7 +162,7 @@ def test_a_restored_gate_knows_all_but_what_was_waiting() -> None:
     desk = Desk()
     desk.arrives("marks", 10, 20, 30)
     desk.stepped(0, 30, {"marks": 3})
-    desk.stepped(1, 20, {"marks": 2}, {"insolvencies": 1}, held=1)
+    desk.stepped(1, 20, {"marks": 2}, {"insolvencies": 1})
     desk.arrives("insolvencies", 10)
     assert desk.takes() == {"marks": [10], "insolvencies": [10]}
     again = Desk()
@@ -210,7 +182,7 @@ def test_running_journaled_steps_again_leads_to_the_same_knowledge() -> None:
     desk.stepped(1, 10, {"marks": 1})
     desk.arrives("insolvencies", 10)
     taken = desk.gate.take(0)
-    step = said({"adl-probes": 1, "instructions/2": 4})
+    step = said({"adl-rounds": 1, "instructions/2": 4})
     desk.gate.said(step)
     again = PoolsGate(spec("pools", 0, SHARDS), None)
     again.replayed(taken, step)
@@ -220,16 +192,16 @@ def test_running_journaled_steps_again_leads_to_the_same_knowledge() -> None:
 def test_a_snapshot_keeps_nothing_of_step_records_that_no_step_has_taken_yet() -> None:
     desk, restored = Desk(), Desk()
     desk.arrives("marks", 10)
-    desk.stepped(0, 10, {"marks": 1}, {"insolvencies": 1}, held=1)
+    desk.stepped(0, 10, {"marks": 1}, {"insolvencies": 1})
     restored.gate.restore(desk.gate.facts())
-    assert [fact.value for fact in restored.gate.facts() if fact.kind in ("clock", "held")] == [0, 0, 0, 0]
+    assert [fact.value for fact in restored.gate.facts() if fact.kind == "clock"] == [0, 0]
     assert all(fact.value == 0 for fact in restored.gate.facts())
     # The journal is read again from where it was taken up to, and then both know the same.
     restored.arrives("marks", 10)
-    restored.stepped(0, 10, {"marks": 1}, {"insolvencies": 1}, held=1)
+    restored.stepped(0, 10, {"marks": 1}, {"insolvencies": 1})
     for each in (desk, restored):
         each.arrives("insolvencies", 10)
-        each.stepped(0, 20, {"fills": 1})
+        each.stepped(0, 20, {"account-events/0": 1})
         each.stepped(1, 20, {"marks": 1})
     assert restored.takes() == desk.takes() == {"marks": [10], "insolvencies": [10]}
 

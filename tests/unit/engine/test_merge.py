@@ -1,21 +1,40 @@
 """The one order of a step."""
 
+from collections.abc import Callable
+
 import pytest
 
 from streams.bus.contract import Chunk, NewRecord, TopicPartition
 from streams.domain.batch import UNDECODABLE, Batch, Row
-from streams.domain.events import NULL, DeadLetterReason, InsolvencyKind
+from streams.domain.events import NULL, DeadLetterReason, InsolvencyKind, InstructionKind, Outcome, UpdateKind
 from streams.engine.merge import merge
-from streams.topics import ACCOUNTS_READS, POOLS_READS
+from streams.topics import ACCOUNT_EVENTS, ACCOUNTS_READS, POOLS_READS, STREAMS
 from streams.wire.records import ACCOUNT
 from tests.support.toy import fill, insolvency, mark, record
 
 
-def chunk(stream: str, partition: int, *rows: Row | bytes, start: int = 0) -> Chunk:
-    """Rows as a chunk; bytes stand for a value that no schema reads, under the key of account 7."""
-    made = Chunk(stream, partition, start, start + len(rows))
+def deposit(time_us: int, account: int) -> tuple[str, Row]:
+    row = {"event_time_us": time_us, "account": account, "account_seq": 1, "update_id": 1, "kind": UpdateKind.DEPOSIT, "asset": 1, "amount": 5}
+    return "account-updates", row
+
+
+def result(time_us: int, account: int) -> tuple[str, Row]:
+    row = {
+        "event_time_us": time_us, "instruction_id": 1, "kind": InstructionKind.LIQUIDATE, "account": account, "outcome": Outcome.FILLED,
+        "executed_lots": 1, "executed_quote": 1, "executed_amount": 0, "account_seq": 1, "reason": "",
+    }  # fmt: skip
+    return "instruction-results", row
+
+
+def chunk(stream: str, partition: int, *rows: Row | tuple[str, Row] | bytes | None, start: int = 0) -> Chunk:
+    """Rows as a chunk, of this stream unless they say of which; bytes stand for a value that no schema reads, under the key of account 7."""
+    topic = STREAMS[stream].topic if stream in STREAMS else stream
+    made = Chunk(topic, partition, start, start + len(rows))
     for offset, row in enumerate(rows, start):
-        made.append(offset, NewRecord(stream, partition, 0, ACCOUNT.pack(7), row) if isinstance(row, bytes) else record(stream, row, partition))
+        if row is None or isinstance(row, bytes):
+            made.append(offset, NewRecord(topic, partition, 0, ACCOUNT.pack(7), row))
+        else:
+            made.append(offset, record(*(row if isinstance(row, tuple) else (stream, row)), partition))
     return made
 
 
@@ -51,7 +70,7 @@ def test_at_one_event_time_a_stream_goes_by_partition_and_offset() -> None:
 
 def test_a_late_fill_counts_as_of_now() -> None:
     batch, _ = merge(
-        {"fills": [chunk("fills", 0, fill(10, 1, 1), fill(4, 1, 2))], "marks": [chunk("marks", 0, mark(7))]}, ACCOUNTS_READS, {}, ties=False
+        {ACCOUNT_EVENTS: [chunk("fills", 0, fill(10, 1, 1), fill(4, 1, 2))], "marks": [chunk("marks", 0, mark(7))]}, ACCOUNTS_READS, {}, ties=False
     )
     assert taken(batch) == [("marks", 0, 0), ("fills", 0, 0), ("fills", 0, 1)]
     assert batch.rows["fills"].time_us.tolist() == [10, 10]
@@ -59,18 +78,18 @@ def test_a_late_fill_counts_as_of_now() -> None:
 
 
 def test_the_running_maximum_is_of_its_partition_and_outlives_the_step() -> None:
-    running = {TopicPartition("fills", 0): 100}
+    running = {TopicPartition("account-events", 0): 100}
     rows = order(chunk("fills", 0, fill(4, 1, 1)), chunk("fills", 1, fill(5, 1, 1)), running=running)
     assert rows == [("fills", 1, 0), ("fills", 0, 0)]
-    assert running == {TopicPartition("fills", 0): 100, TopicPartition("fills", 1): 5}
+    assert running == {TopicPartition("account-events", 0): 100, TopicPartition("account-events", 1): 5}
 
 
 def test_an_undecodable_record_stands_where_it_would_have_stood() -> None:
     fills = chunk("fills", 1, fill(5, 1, 1), b"no avro", fill(6, 1, 2))
-    batch, bad = merge({"fills": [fills], "marks": [chunk("marks", 0, mark(5))]}, ACCOUNTS_READS, {}, ties=False)
+    batch, bad = merge({ACCOUNT_EVENTS: [fills], "marks": [chunk("marks", 0, mark(5))]}, ACCOUNTS_READS, {}, ties=False)
     assert taken(batch) == [("fills", 1, 0), (UNDECODABLE, 1, 1), ("marks", 0, 0), ("fills", 1, 2)]
     row = batch.rows[UNDECODABLE].row(0)
-    assert (row["account"], row["source"], row["time_us"]) == (7, ACCOUNTS_READS.index("fills"), 5)
+    assert (row["account"], row["source"], row["time_us"]) == (7, ACCOUNTS_READS.index(ACCOUNT_EVENTS), 5)
     assert [(letter.offset, letter.account, letter.value) for letter in bad] == [(1, 7, b"no avro")]
 
 
@@ -85,11 +104,11 @@ def test_an_undecodable_record_without_an_account_has_none() -> None:
 def test_an_event_time_that_no_clock_can_show_makes_nothing_late(time_us: int) -> None:
     running: dict[TopicPartition, int] = {}
     fills = chunk("fills", 0, fill(5, 1, 1), fill(time_us, 1, 9), fill(6, 1, 2))
-    batch, bad = merge({"fills": [fills]}, ACCOUNTS_READS, running, ties=False)
+    batch, bad = merge({ACCOUNT_EVENTS: [fills]}, ACCOUNTS_READS, running, ties=False)
     assert taken(batch) == [("fills", 0, 0), (UNDECODABLE, 0, 1), ("fills", 0, 2)]
     assert [row["lots"] for stream, _, row in batch if stream == "fills"] == [1, 2]
     assert [(letter.reason, letter.account) for letter in bad] == [(DeadLetterReason.OUT_OF_BOUNDS, 1)]
-    assert running == {TopicPartition("fills", 0): 6}
+    assert running == {TopicPartition("account-events", 0): 6}
 
 
 def test_the_pools_task_breaks_ties_by_the_streams_own_columns() -> None:
@@ -102,15 +121,17 @@ def test_the_pools_task_breaks_ties_by_the_streams_own_columns() -> None:
 def test_many_interleaved_rows_come_out_like_a_plain_sort() -> None:
     fills = [chunk("fills", p, *(fill((offset * 7 + p * 3) % 50, 1, offset - 40) for offset in range(80))) for p in range(3)]
     marks = chunk("marks", 0, *(mark(offset * 2 % 31, offset) for offset in range(60)))
-    batch, _ = merge({"fills": fills, "marks": [marks]}, ACCOUNTS_READS, {}, ties=False)
+    batch, _ = merge({ACCOUNT_EVENTS: fills, "marks": [marks]}, ACCOUNTS_READS, {}, ties=False)
     expected = []
     for part in [*fills, marks]:
         newest = 0
         for offset in part.offsets:
-            time_us = (offset * 7 + part.partition * 3) % 50 if part.topic == "fills" else offset * 2 % 31
+            time_us = (offset * 7 + part.partition * 3) % 50 if part.topic == ACCOUNT_EVENTS else offset * 2 % 31
             newest = max(newest, time_us)
-            expected.append((newest, ACCOUNTS_READS.index(part.topic), part.partition, offset, part.topic))
-    assert taken(batch) == [(topic, partition, offset) for _, _, partition, offset, topic in sorted(expected)]
+            expected.append(
+                (newest, ACCOUNTS_READS.index(part.topic), part.partition, offset, "fills" if part.topic == ACCOUNT_EVENTS else part.topic)
+            )
+    assert taken(batch) == [(stream, partition, offset) for _, _, partition, offset, stream in sorted(expected)]
     assert [row["lots"] for _, _, row in batch if "lots" in row] == [offset - 40 for stream, _, offset in taken(batch) if stream == "fills"]
 
 
@@ -123,7 +144,7 @@ def test_a_mark_or_a_fill_of_the_far_future_makes_nothing_after_it_late() -> Non
     order(chunk("marks", 0, mark(NOW), mark(NOW + 1)), running=running)
     order(chunk("marks", 0, mark(YEAR_2100), start=2), chunk("fills", 0, fill(YEAR_2100, 1, 1)), running=running)
     assert running[TopicPartition("marks", 0)] == NOW + 1
-    assert running[TopicPartition("fills", 0)] == NOW + 1 + 60 * SECOND  # no further ahead of the marks than that
+    assert running[TopicPartition("account-events", 0)] == NOW + 1 + 60 * SECOND  # no further ahead of the marks than that
     batch, _ = merge({"marks": [chunk("marks", 0, mark(NOW + SECOND), start=3)]}, ACCOUNTS_READS, running, ties=False)
     assert batch.rows["marks"].time_us.tolist() == [NOW + SECOND]
 
@@ -141,3 +162,41 @@ def test_the_times_of_marks_do_not_depend_on_where_they_are_cut(cut: int) -> Non
     hour = NOW + 3_601 * SECOND
     assert times[1:] == [NOW, NOW + 5, NOW + 5, NOW + 9, NOW + 9, hour, hour, hour]
     assert running[TopicPartition("marks", 0)] == hour
+
+
+def test_the_streams_of_one_topic_keep_its_order_whatever_their_kinds() -> None:
+    events = chunk("fills", 0, fill(5, 1, 1), deposit(5, 1), result(5, 1), fill(6, 1, 2), deposit(6, 1))
+    batch, bad = merge({ACCOUNT_EVENTS: [events], "marks": [chunk("marks", 0, mark(5))]}, ACCOUNTS_READS, {}, ties=False)
+    assert bad == []
+    assert taken(batch) == [
+        ("fills", 0, 0), ("account-updates", 0, 1), ("instruction-results", 0, 2), ("marks", 0, 0), ("fills", 0, 3), ("account-updates", 0, 4),
+    ]  # fmt: skip
+
+
+def test_kinds_in_several_partitions_come_out_like_a_plain_sort() -> None:
+    kinds: list[tuple[str, Callable[[int], tuple[str, Row]]]] = [
+        ("fills", lambda t: ("fills", fill(t, 1, 1))),
+        ("account-updates", lambda t: deposit(t, 1)),
+        ("instruction-results", lambda t: result(t, 1)),
+    ]
+    parts, expected = [], []
+    for partition in range(3):
+        rows: list[tuple[str, Row]] = []
+        newest = 0
+        for offset in range(50):
+            stream, made = kinds[(offset * 5 + partition) % 3]
+            time_us = (offset * 7 + partition * 3) % 31 + 1
+            newest = max(newest, time_us)
+            rows.append(made(time_us))
+            expected.append((newest, partition, offset, stream))
+        parts.append(chunk(ACCOUNT_EVENTS, partition, *rows))
+    batch, _ = merge({ACCOUNT_EVENTS: parts}, ACCOUNTS_READS, {}, ties=False)
+    assert taken(batch) == [(stream, partition, offset) for _, partition, offset, stream in sorted(expected)]
+
+
+def test_a_record_of_another_topics_kind_is_unreadable_and_says_what_was_expected() -> None:
+    stray = record("marks", mark(5), 0).value
+    batch, (letter,) = merge({ACCOUNT_EVENTS: [chunk("fills", 0, deposit(5, 1), stray, fill(6, 1, 1))]}, ACCOUNTS_READS, {}, ties=False)
+    assert taken(batch) == [("account-updates", 0, 0), (UNDECODABLE, 0, 1), ("fills", 0, 2)]
+    assert letter.reason == DeadLetterReason.WRONG_SCHEMA
+    assert letter.detail == "schema mark; expected one of fill, account_update, instruction_result"

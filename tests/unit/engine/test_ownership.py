@@ -55,7 +55,7 @@ def test_pauses_double_with_every_fence_in_a_row_and_never_end() -> None:
     assert pause(1_000) == pause(7) == 32.0
 
 
-FILLS = TopicPartition("fills", 0)
+FILLS = TopicPartition("account-events", 0)
 
 
 class Scheduler:

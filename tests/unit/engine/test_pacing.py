@@ -41,6 +41,6 @@ def test_a_step_with_nothing_urgent_may_take_longer() -> None:
 
 
 def test_marks_are_urgent_and_fills_are_not() -> None:
-    fills, marks = Chunk("fills", 0, 0, 1, [0], [0], [None], [b""], [()]), Chunk("marks", 0, 0, 1, [0], [0], [None], [b""], [()])
+    fills, marks = Chunk("account-events", 0, 0, 1, [0], [0], [None], [b""], [()]), Chunk("marks", 0, 0, 1, [0], [0], [None], [b""], [()])
     assert not is_urgent([fills, Chunk("marks", 0, 0, 1)])
     assert is_urgent([fills, marks])

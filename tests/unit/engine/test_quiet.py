@@ -40,11 +40,11 @@ def test_it_is_quiet_when_all_that_was_written_has_been_taken() -> None:
     quiescence.wrote([record("fills", fill(1, 4, 1), 0), record("marks", mark(1))])
     marks = TopicPartition("marks", 0)
     assert quiescence.lagging() == [
-        Lag("accounts", 0, TopicPartition("fills", 0), 1, 0),
+        Lag("accounts", 0, TopicPartition("account-events", 0), 1, 0),
         Lag("accounts", 0, marks, 1, 0),
         Lag("pools", 0, marks, 1, 0),
     ]
-    quiescence.stepped(step_record("accounts", {("fills", 0): 1, ("marks", 0): 1}, {("insolvencies", 0): 2, ("account-states", 0): 1}))
+    quiescence.stepped(step_record("accounts", {("account-events", 0): 1, ("marks", 0): 1}, {("insolvencies", 0): 2, ("account-states", 0): 1}))
     assert quiescence.lagging() == [Lag("pools", 0, marks, 1, 0), Lag("pools", 0, TopicPartition("insolvencies", 0), 2, 0)]
     quiescence.stepped(step_record("pools", {("marks", 0): 1, ("insolvencies", 0): 2}, {("instructions", 2): 3}))
     assert quiescence.lagging() == []
@@ -99,10 +99,10 @@ def turn_chunks() -> dict[str, Chunk]:
     """One turn of three records on two partitions, as chunks."""
     from collections import Counter
 
-    written = Counter({TopicPartition("fills", 0): 4})
+    written = Counter({TopicPartition("account-events", 0): 4})
     records = turn_records([("fills", 0, fill(1, 4, 1)), ("fills", 0, fill(1, 4, 2)), ("marks", 0, mark(1))], 7, written)
     chunks = {}
-    for topic in ("fills", "marks"):
+    for topic in ("account-events", "marks"):
         mine = [r for r in records if r.topic == topic]
         count = len(mine)
         chunks[topic] = Chunk(topic, 0, 0, count, list(range(count)), [0] * count, [None] * count, [r.value for r in mine], [r.headers for r in mine])
@@ -111,16 +111,16 @@ def turn_chunks() -> dict[str, Chunk]:
 
 def test_every_record_of_a_turn_says_how_many_there_are() -> None:
     chunks = turn_chunks()
-    expected = {TopicPartition("fills", 0): 6, TopicPartition("marks", 0): 1}
-    assert counts_named([chunks["fills"]]) == counts_named([chunks["marks"]]) == expected
+    expected = {TopicPartition("account-events", 0): 6, TopicPartition("marks", 0): 1}
+    assert counts_named([chunks["account-events"]]) == counts_named([chunks["marks"]]) == expected
 
 
 def test_a_turn_is_taken_whole() -> None:
     chunks, hold = turn_chunks(), TurnHold()
-    taken = {TopicPartition("fills", 0): 4, TopicPartition("marks", 0): 0}
+    taken = {TopicPartition("account-events", 0): 4, TopicPartition("marks", 0): 0}
     assert hold.take([chunks["marks"]], taken) == []
     assert hold.take([], taken) == []
-    assert hold.take([chunks["fills"]], taken) == [chunks["marks"], chunks["fills"]]
+    assert hold.take([chunks["account-events"]], taken) == [chunks["marks"], chunks["account-events"]]
     assert hold.take([], taken) == []
 
 

@@ -60,7 +60,7 @@ async def test_a_new_shard_writes_its_genesis_and_nothing_else() -> None:
     (genesis,) = await steps(bus)
     assert (genesis.step, genesis.generation, genesis.slices, genesis.outputs) == (0, 1, (), ())
     assert genesis.genesis is not None
-    assert ("fills", 4) in genesis.genesis.inputs
+    assert ("account-events", 4) in genesis.genesis.inputs
 
 
 async def test_every_input_is_in_exactly_one_step_and_steps_are_chained() -> None:
@@ -192,9 +192,9 @@ async def test_recovery_stops_where_the_rules_come_to_something_else(rules: dict
 
 async def test_recovery_notices_one_flipped_input_byte() -> None:
     bus, _ = await undisturbed()
-    values = bus._logs["fills", 1].values
+    values = bus._logs["account-events", 1].values
     values[0] = (values[0] or b"")[:-1] + bytes([(values[0] or b"")[-1] ^ 2])
-    with pytest.raises(Differs, match=r"input: accounts-0 step 1 fills\[1\] offset 0"):
+    with pytest.raises(Differs, match=r"input: accounts-0 step 1 account-events\[1\] offset 0"):
         await runner(bus, spec()).start()
 
 

@@ -70,7 +70,7 @@ async def test_a_task_and_its_gate_are_restored_whole() -> None:
     bus = await toy_bus(shard_count=1)
     await write(bus, [("fills", 1, fill(7, 4, 2)), ("marks", 0, mark(9))])
     task, gate = Task(spec(), ToyAccounts()), PoolsGate(spec("pools"), None)
-    task.step([await read_all(bus, TopicPartition("fills", 1)), await read_all(bus, TopicPartition("marks", 0))])
+    task.step([await read_all(bus, TopicPartition("account-events", 1)), await read_all(bus, TopicPartition("marks", 0))])
     gate.restore([Fact("announced", -1, "fund-flows", 0, 6), Fact("clock", 0, "", 0, 8)])
     again, gate_again = Task(spec(), ToyAccounts()), PoolsGate(spec("pools"), None)
     restore(again, gate_again, 1, unpack(pack(tables_of(task, gate))))

@@ -8,7 +8,7 @@ from streams.bus.contract import End, TopicPartition
 from streams.engine.survey import HeldBack, Survey
 from tests.support.toy import fill, runner, spec, toy_bus, write
 
-FILLS = TopicPartition("fills", 0)
+FILLS = TopicPartition("account-events", 0)
 
 
 async def test_lag_counts_what_can_be_read_and_has_not_been_taken() -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from streams.bus.contract import Chunk, NewRecord, TopicPartition
-from streams.domain.events import DeadLetterReason
+from streams.domain.batch import Outputs
+from streams.domain.events import DeadLetterReason, WaveStatus
 from streams.engine.task import DEAD_LETTER_BYTES, Step, Task
 from streams.errors import CheckFailed, ImpossibleState
 from streams.wire.codec import codec
+from streams.wire.kinds import stream_of
 from tests.support.toy import IMPOSSIBLE_LOTS, UNKNOWN_INSTRUMENT, ToyAccounts, fill, mark, record, spec, toy_machine
 
 
@@ -30,7 +32,7 @@ def chunk(topic: str, partition: int, start: int, *records: NewRecord, stop: int
 
 
 def fills(partition: int, start: int, *rows: Any, stop: int | None = None) -> Chunk:
-    return chunk("fills", partition, start, *(record("fills", row, partition) for row in rows), stop=stop)
+    return chunk("account-events", partition, start, *(record("fills", row, partition) for row in rows), stop=stop)
 
 
 def task(**shape: int) -> Task:
@@ -48,15 +50,15 @@ def letters(step: Step) -> list[dict[str, Any]]:
 
 def test_a_shard_reads_its_own_account_partitions_and_all_of_the_rest() -> None:
     read = spec(shard=1, shard_count=2).inputs()
-    assert [p for p in read if p.topic == "fills"] == [("fills", 1), ("fills", 3)]
+    assert [p for p in read if p.topic == "account-events"] == [("account-events", 1), ("account-events", 3)]
     assert [p for p in read if p.topic == "marks"] == [("marks", 0)]
     assert read[0].topic == "instruments"
-    assert read[-1].topic == "adl-probes"
+    assert read[-1].topic == "adl-rounds"
 
 
 def test_the_pools_task_reads_every_accounts_journal_beside_its_streams() -> None:
     read = spec("pools", 0, 3).inputs()
-    assert [p for p in read if p.topic == "instruction-results"] == [("instruction-results", p) for p in range(4)]
+    assert [p for p in read if p.topic in ("pool-results", "account-events")] == [("pool-results", 0)]
     assert read[-3:] == [("accounts-journal", 0), ("accounts-journal", 1), ("accounts-journal", 2)]
 
 
@@ -78,14 +80,14 @@ def test_slices_touch_even_where_markers_lie_between() -> None:
 def test_a_gap_in_what_was_read_is_refused() -> None:
     running = task()
     running.step([fills(0, 0, fill(1, 4, 1))])
-    with pytest.raises(CheckFailed, match=r"fills\[0\] was read up to offset 1, the next records begin at 2"):
+    with pytest.raises(CheckFailed, match=r"account-events\[0\] was read up to offset 1, the next records begin at 2"):
         running.step([fills(0, 2, fill(1, 4, 1))])
 
 
 def test_slices_stand_in_reading_order_with_the_digest_of_the_raw_records() -> None:
     second, first = record("marks", mark(1)), record("fills", fill(1, 4, 1))
-    step = stepped(task().step([chunk("marks", 0, 0, second), chunk("fills", 2, 0, first)]))
-    assert [s.topic for s in step.slices] == ["fills", "marks"]
+    step = stepped(task().step([chunk("marks", 0, 0, second), chunk("account-events", 2, 0, first)]))
+    assert [s.topic for s in step.slices] == ["account-events", "marks"]
     assert first.key is not None
     assert first.value is not None
     raw = struct.pack(">qI", 0, 8) + first.key + struct.pack(">I", len(first.value)) + first.value
@@ -105,13 +107,13 @@ def test_outputs_carry_the_name_of_their_step_and_stand_in_the_order_of_streams(
 def test_an_undecodable_record_becomes_a_dead_letter_and_the_machine_hears_of_it() -> None:
     running = task()
     value = b"x" * 5000
-    step = stepped(running.step([chunk("fills", 1, 0, NewRecord("fills", 1, 12, struct.pack(">q", 33), value))]))
+    step = stepped(running.step([chunk("account-events", 1, 0, NewRecord("account-events", 1, 12, struct.pack(">q", 33), value))]))
     (letter,) = letters(step)
     assert letter["account"] == 33
     assert letter["value"] == value[:DEAD_LETTER_BYTES]
     assert letter["value_length"] == 5000
     assert (letter["source_topic"], letter["source_partition"], letter["source_offset"], letter["task"], letter["shard"]) == (
-        "fills",
+        "account-events",
         1,
         0,
         "accounts",
@@ -122,7 +124,7 @@ def test_an_undecodable_record_becomes_a_dead_letter_and_the_machine_hears_of_it
 
 def test_a_refused_row_becomes_a_dead_letter_with_the_record_it_came_from() -> None:
     good, bad = record("fills", fill(1, 4, 1), 1), record("fills", fill(2, 5, 1, instrument=UNKNOWN_INSTRUMENT), 1)
-    step = stepped(task().step([chunk("fills", 1, 0, good, bad)]))
+    step = stepped(task().step([chunk("account-events", 1, 0, good, bad)]))
     (letter,) = letters(step)
     assert (letter["source_offset"], letter["reason"], letter["account"]) == (1, DeadLetterReason.UNKNOWN_INSTRUMENT, 5)
     assert (letter["key"], letter["value"], letter["event_time_us"]) == (bad.key, bad.value, 2)
@@ -149,3 +151,23 @@ def test_accounts_journals_are_journaled_but_not_given_to_the_pools_machine() ->
     assert [s.topic for s in step.slices] == ["marks", "accounts-journal"]
     assert step.taken == 1
     assert running.positions[TopicPartition("accounts-journal", 0)] == 1
+
+
+def test_streams_that_share_a_topic_leave_in_the_order_in_which_they_were_said() -> None:
+    class Teller(ToyAccounts):
+        def mark(self, row: dict[str, Any], out: Outputs) -> None:
+            decision = {
+                "pool": 1, "instrument": 1, "side": 3, "status": WaveStatus.CLOSED, "chunk": 0, "chunks": 1, "event_time_us": 1,
+                "placements": [], "rows": [],
+            }  # fmt: skip
+            probe = {
+                "pool": 1, "instrument": 1, "side": 3, "lots_needed": 1, "policy_id": 1, "policy_version": 1, "score_wallet_floor": 1,
+                "shard_count": 1, "event_time_us": 1, "positions": [], "loss_per_lot": 0, "marks": [],
+            }  # fmt: skip
+            for number, (stream, said) in enumerate([("adl-probes", probe), ("adl-decisions", decision), ("adl-probes", probe)]):
+                out.emit(stream, {**said, "wave_id": number})
+
+    step = stepped(Task(spec(), Teller()).step([chunk("marks", 0, 0, record("marks", mark(3)))]))
+    assert [record.topic for record in step.records] == ["adl-rounds"] * 3
+    told = [stream_of("adl-rounds", record.value) for record in step.records if isinstance(record, NewRecord)]
+    assert told == ["adl-probes", "adl-decisions", "adl-probes"]

@@ -69,8 +69,8 @@ async def test_any_flipped_bit_of_any_file_is_a_file_difference(tmp_path: Path) 
 
 async def test_a_changed_input_is_an_input_difference(tmp_path: Path) -> None:
     bus = await recorded(tmp_path)
-    offset = flip(bus, "fills", 2, 0)
-    assert where(await verify_bus(bus, toy_machine)) == (DifferenceClass.INPUT, "accounts", 0, "fills", 2, offset)
+    offset = flip(bus, "account-events", 2, 0)
+    assert where(await verify_bus(bus, toy_machine)) == (DifferenceClass.INPUT, "accounts", 0, "account-events", 2, offset)
 
 
 async def test_a_changed_output_is_an_output_difference(tmp_path: Path) -> None:

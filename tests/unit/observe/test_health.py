@@ -45,8 +45,8 @@ def test_every_owned_shard_must_have_recovered_and_lag_no_more_than_the_limit() 
 def test_a_shard_whose_input_is_held_back_is_not_ready_however_few_records_that_is() -> None:
     health = Health(lag_limit=10)
     health.beat(is_assigned=True)
-    health.tell("accounts-0", "running", 3, ("fills[0] has been held back by an open transaction for 31 s",))
-    assert health.reasons() == ["accounts-0: fills[0] has been held back by an open transaction for 31 s"]
+    health.tell("accounts-0", "running", 3, ("account-events[0] has been held back by an open transaction for 31 s",))
+    assert health.reasons() == ["accounts-0: account-events[0] has been held back by an open transaction for 31 s"]
     health.tell("accounts-0", "running", 0)
     assert health.reasons() == []
 

@@ -24,9 +24,9 @@ def test_it_is_ready_once_it_is_connected_and_its_lag_is_small(health: Health) -
     assert health.reasons() == ["sink is starting"]
     observer.on_connected()
     assert health.reasons() == ["the lag of sink has not been measured yet"]
-    observer.on_survey({"fills": 101}, {})
+    observer.on_survey({"account-events": 101}, {})
     assert health.reasons() == ["sink lags 101 records, the limit is 100"]
-    observer.on_survey({"fills": 60, "marks": 40}, {})
+    observer.on_survey({"account-events": 60, "marks": 40}, {})
     assert health.reasons() == []
 
 
@@ -34,13 +34,13 @@ def test_while_clickhouse_is_away_it_says_so_until_a_block_arrives(health: Healt
     metrics = Metrics()
     observer = SinkObserver(metrics, health)
     observer.on_connected()
-    observer.on_survey({"fills": 0}, {})
-    observer.on_retry("fills", GONE, 0.1)
-    observer.on_survey({"fills": 5}, {})
+    observer.on_survey({"account-events": 0}, {})
+    observer.on_retry("account-events", GONE, 0.1)
+    observer.on_survey({"account-events": 5}, {})
     assert health.reasons() == ["sink is waiting for ClickHouse"]
     assert metrics.value("sink_connected") == 0
-    assert metrics.value("sink_retries", topic="fills") == 1
-    observer.on_block("fills", 5, 0)
+    assert metrics.value("sink_retries", topic="account-events") == 1
+    observer.on_block("account-events", 5, 0)
     assert health.reasons() == []
     assert metrics.value("sink_connected") == 1
 
@@ -48,20 +48,20 @@ def test_while_clickhouse_is_away_it_says_so_until_a_block_arrives(health: Healt
 def test_rows_blocks_and_what_could_not_be_read_are_counted_by_topic(health: Health) -> None:
     metrics = Metrics()
     observer = SinkObserver(metrics, health)
-    observer.on_block("fills", 5, 0)
-    observer.on_block("fills", 7, 2)
-    assert metrics.value("sink_rows", topic="fills") == 12
-    assert metrics.value("sink_blocks", topic="fills") == 2
-    assert metrics.value("undecodable_records", topic="fills") == 2
+    observer.on_block("account-events", 5, 0)
+    observer.on_block("account-events", 7, 2)
+    assert metrics.value("sink_rows", topic="account-events") == 12
+    assert metrics.value("sink_blocks", topic="account-events") == 2
+    assert metrics.value("undecodable_records", topic="account-events") == 2
 
 
 def test_lag_is_by_topic_and_nothing_waiting_is_no_lag(health: Health, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = Metrics()
     observer = SinkObserver(metrics, health)
     monkeypatch.setattr(time, "time", lambda: 1_000.0)
-    observer.on_survey({"fills": 3, "marks": 0}, {"fills": 990_500})
-    assert metrics.value("sink_lag_records", topic="fills") == 3
-    assert metrics.value("sink_lag_seconds", topic="fills") == 9.5
+    observer.on_survey({"account-events": 3, "marks": 0}, {"account-events": 990_500})
+    assert metrics.value("sink_lag_records", topic="account-events") == 3
+    assert metrics.value("sink_lag_seconds", topic="account-events") == 9.5
     assert metrics.value("sink_lag_seconds", topic="marks") == 0
 
 
@@ -69,7 +69,7 @@ def test_a_sink_that_is_refused_beside_an_engine_is_said_to_have_ended(health: H
     metrics = Metrics()
     observer = SinkObserver(metrics, health)
     observer.on_connected()
-    observer.on_survey({"fills": 0}, {})
+    observer.on_survey({"account-events": 0}, {})
     observer.on_refused(CheckFailed("no such column"))
     assert health.reasons() == ["sink is ended: ClickHouse or the log refuses it"]
     assert metrics.value("sink_connected") == 0

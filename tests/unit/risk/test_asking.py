@@ -35,7 +35,9 @@ def decided(
     """`placements`: (account, revision, lots, instruction id); `rows`: (account, lots, instruction id, room)."""
     return "adl-decisions", {
         "wave_id": 9, "pool": 1, "instrument": 1, "side": PositionSide.SHORT, "status": status, "chunk": 0, "chunks": 1, "event_time_us": desk.now(),
-        "placements": [{"account": a, "position_side": ONE_WAY, "revision": r, "lots": n, "instruction_id": i} for a, r, n, i in placements],
+        "placements": [
+            {"account": a, "position_side": ONE_WAY, "episode": 1, "revision": r, "lots": n, "instruction_id": i} for a, r, n, i in placements
+        ],
         "rows": [{"account": a, "position_side": ONE_WAY, "lots": n, "instruction_id": i, "room": m} for a, n, i, m in rows],
     }  # fmt: skip
 
@@ -226,3 +228,24 @@ def test_a_restored_shard_goes_on_with_every_conversation_as_it_was() -> None:
     assert asked(desk)[-1:] == [(InsolvencyKind.POSITION, 10, 900, 2)]
     assert asked(twin) == asked(desk)[-1:]
     assert twin.machine.digest() == desk.machine.digest()
+
+
+def test_a_decision_on_an_older_request_makes_the_shard_tell_anew_what_is_left() -> None:
+    desk = bankrupt()
+    out = desk.feed(desk.fill(1, -1, -90, margin_mode=2))  # its owner sold one: 9 are left, told as revision 2 before any decision was heard
+    assert asked(desk, out)[0][1:] == (9, 810, 2)
+    assert [r["decisions_heard"] for r in desk.rows("insolvencies", out)] == [0]
+    out = desk.feed(decided(desk, WaveStatus.PLACED, (1, 1, 4, 77)))
+    assert [(r["lots"], r["revision"], r["decisions_heard"]) for r in desk.rows("insolvencies", out)] == [(5, 3, 1)]
+    assert desk.machine.reservations.of((1, 1, ONE_WAY), 77) == 4
+
+
+def test_an_answer_to_an_episode_that_is_over_takes_nothing_from_the_next_one() -> None:
+    desk = bankrupt()
+    desk.feed(desk.mark(120))
+    desk.feed(probe(desk, 120))  # it has recovered: episode 1 is over
+    desk.feed(desk.mark(88))  # and begins anew
+    assert [(r["episode"], r["revision"], r["lots"]) for r in desk.rows("insolvencies")][-1] == (2, 1, 10)
+    desk.feed(decided(desk, WaveStatus.CLOSED, (1, 1, 0, None)))  # about revision 1 of episode 1
+    assert desk.machine.asking.is_asked((1, 1, ONE_WAY))
+    assert desk.machine.reservations.of((1, 1, ONE_WAY), 0) == 10

@@ -25,7 +25,7 @@ def result(desk: Desk, instruction: dict[str, object], lots: int, outcome: Outco
         "executed_lots": lots,
         "executed_quote": 0,
         "executed_amount": 0,
-        "last_account_seq": desk.seqs.get(account, 0),
+        "account_seq": desk.seq(account),
         "reason": "",
     }
     return "instruction-results", {**row, **more}
@@ -112,19 +112,6 @@ def test_a_user_who_closes_at_a_loss_beyond_the_wallet_owes_at_once() -> None:
     assert [(r["kind"], r["deficit"]) for r in desk.rows("insolvencies", out)] == [(InsolvencyKind.DEFICIT, 10)]
 
 
-def test_a_result_waits_for_the_fills_it_speaks_of() -> None:
-    desk = long_ten_at_100(100)
-    order = desk.rows("instructions", desk.feed(desk.mark(94)))[1]
-    fill = desk.fill(1, -10, -930, kind=FillKind.LIQUIDATION, instruction_id=order["instruction_id"])
-    early = result(desk, order, 10)
-    out = desk.feed(early)
-    assert desk.machine.held == 1
-    assert not out.rows
-    desk.feed(("fills", {**fill[1], "margin_mode": 2}))
-    assert desk.machine.held == 0
-    assert len(desk.machine.episodes.awaited) == 0
-
-
 def test_a_result_that_contradicts_the_fills_is_a_dead_letter_and_makes_the_account_suspect() -> None:
     desk = long_ten_at_100(100)
     order = desk.rows("instructions", desk.feed(desk.mark(94)))[1]
@@ -133,40 +120,6 @@ def test_a_result_that_contradicts_the_fills_is_a_dead_letter_and_makes_the_acco
     assert [(r.reason, r.account) for r in out.refusals] == [(DeadLetterReason.RESULT_CONTRADICTS_FILLS, 1)]
     assert GroupState.SUSPECT in [r["state"] for r in desk.rows("account-states", out)]
     assert not desk.rows("insolvencies", out)
-
-
-def test_a_waiting_result_that_contradicts_the_fills_refers_to_its_place_in_the_log() -> None:
-    desk = long_ten_at_100(100)
-    order = desk.rows("instructions", desk.feed(desk.mark(94)))[1]
-    fill = desk.fill(1, -4, -372, kind=FillKind.LIQUIDATION, instruction_id=order["instruction_id"])
-    place = desk.offset
-    desk.feed(result(desk, order, 10))
-    out = desk.feed(("fills", {**fill[1], "margin_mode": 2}))
-    (letter,) = desk.rows("dead-letters", out)
-    assert (letter["source_topic"], letter["source_offset"], letter["account"]) == ("instruction-results", place, 1)
-
-
-def test_an_incomplete_snapshot_lets_other_records_wait_and_makes_the_account_suspect_in_the_end() -> None:
-    desk = Desk()
-    first, _ = desk.opening(1, 500, (1, 10, 1_000))
-    desk.feed(instrument(), pool(), first, desk.fill(1, 1, 100))
-    assert desk.machine.book.account_row(1) == 0
-    assert len(desk.machine.book.positions) == 0  # the fill waits
-    desk.time_us += 61_000_000
-    out = desk.feed(desk.mark(100))
-    desk.time_us += 1_000_000
-    out = desk.feed(desk.mark(100))
-    assert [r["reason"] for r in desk.rows("dead-letters", out)] == [DeadLetterReason.SNAPSHOT_INCOMPLETE]
-    assert [r["state"] for r in desk.rows("account-states", out)] == [GroupState.SUSPECT]
-
-
-def test_records_that_came_between_the_parts_of_a_snapshot_are_applied_after_it() -> None:
-    desk = Desk()
-    first, second = desk.opening(1, 500, (1, 10, 1_000))
-    desk.feed(instrument(), pool(), first, desk.fill(1, 1, 100))
-    desk.feed(second)
-    assert desk.position(1) == (11, 1_100)
-    assert desk.wallet(1) == 500
 
 
 def test_a_part_of_a_snapshot_delivered_twice_counts_once() -> None:
@@ -267,11 +220,8 @@ def test_a_decision_heard_after_a_fill_of_it_keeps_what_is_left() -> None:
 
 def test_hedge_legs_are_netted_before_anything_else() -> None:
     desk = Desk()
-    legs = [desk.fill(1, 10, 1_000, position_side=PositionSide.LONG), desk.fill(1, -6, -570, position_side=PositionSide.SHORT)]
     opening = desk.opening(1, 30)
-    opening[0][1]["account_seq"], desk.seqs[1] = 1, 3
-    for n, leg in enumerate(legs):
-        leg[1]["account_seq"] = 2 + n
+    legs = [desk.fill(1, 10, 1_000, position_side=PositionSide.LONG), desk.fill(1, -6, -570, position_side=PositionSide.SHORT)]
     desk.feed(instrument(), pool(), *opening, *legs)
     out = desk.feed(desk.mark(90))  # 30 + 900 - 1,000 - 540 + 570 = -40
     _, net = desk.rows("instructions", out)

@@ -129,7 +129,7 @@ def test_the_compiled_path_equals_the_exact_path(trades: list[tuple[int, int, in
         else:
             batch = batch_from(rows)
             for index in range(len(rows)):  # every row by the exact path
-                desk.machine._fill(batch.rows["fills"].row(index), None, desk.said[-1])
+                desk.machine._fill(batch.rows["fills"].row(index), index, desk.said[-1])
     assert fast.machine.digest() == exact.machine.digest() or state(fast.machine) == state(exact.machine)
     assert state(fast.machine) == state(exact.machine)
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from streams.risk.book import Book
 from streams.risk.results import Results
 
 ALLOCATED = {"instruction_id": 7, "account": 3, "lots": 1_304, "position_side": 1}
@@ -10,7 +9,7 @@ ALLOCATED = {"instruction_id": 7, "account": 3, "lots": 1_304, "position_side": 
 
 @pytest.mark.parametrize(("fills", "left"), [((), 1_304), ((652,), 652), ((652, 652), 0), ((2_000,), 0)])
 def test_fills_heard_before_the_decision_leave_the_rest_of_what_was_allocated(fills: tuple[int, ...], left: int) -> None:
-    results = Results(Book())
+    results = Results()
     for lots in fills:
         results.note(7, 3, lots=lots)
     results.note(8, 3, lots=99)  # another instruction
@@ -19,6 +18,6 @@ def test_fills_heard_before_the_decision_leave_the_rest_of_what_was_allocated(fi
 
 
 def test_an_instruction_whose_result_came_before_the_decision_takes_nothing_any_more() -> None:
-    results = Results(Book())
+    results = Results()
     results.over[7, 3] = 1_000
     assert results.left(ALLOCATED) == 0

@@ -8,11 +8,12 @@ from streams.bus.contract import Chunk, TopicPartition
 from streams.errors import CheckFailed
 from streams.sinks.blocks import Backlog, Block, Bounds, token
 
-FILLS = TopicPartition("fills", 3)
+EVENTS = TopicPartition("account-events", 3)
 
 
 def chunk(*offsets: int) -> Chunk:
-    return Chunk("fills", 3, offsets[0], offsets[-1] + 1, list(offsets), [0] * len(offsets), [None] * len(offsets), [b"%d" % o for o in offsets])
+    count = len(offsets)
+    return Chunk(*EVENTS, offsets[0], offsets[-1] + 1, list(offsets), [0] * count, [None] * count, [b"%d" % offset for offset in offsets])
 
 
 def drained(backlog: Backlog, limit: int) -> list[Block]:
@@ -22,22 +23,22 @@ def drained(backlog: Backlog, limit: int) -> list[Block]:
     return blocks
 
 
-def test_a_token_is_stream_partition_and_offsets() -> None:
-    assert token(FILLS, Bounds(17, 40)) == "fills:3:17-40"
+def test_a_token_is_topic_partition_and_offsets() -> None:
+    assert token(EVENTS, Bounds(17, 40)) == "account-events:3:17-40"
 
 
 def test_a_block_is_bounded_by_its_records_not_by_markers_between_them() -> None:
-    backlog = Backlog(FILLS)
+    backlog = Backlog(EVENTS)
     backlog.add(chunk(4, 5, 7, 9))
     block = backlog.take(limit=3, partial=False)
     assert block is not None
     assert block.bounds == Bounds(4, 7)
-    assert block.token == "fills:3:4-7"
+    assert block.token == "account-events:3:4-7"
     assert block.values == [b"4", b"5", b"7"]
 
 
 def test_a_short_block_is_cut_only_when_asked_for() -> None:
-    backlog = Backlog(FILLS)
+    backlog = Backlog(EVENTS)
     backlog.add(chunk(0, 1))
     assert backlog.take(limit=3, partial=False) is None
     short = backlog.take(limit=3, partial=True)
@@ -47,7 +48,7 @@ def test_a_short_block_is_cut_only_when_asked_for() -> None:
 
 
 def test_a_block_in_doubt_is_cut_at_its_old_bounds_whatever_the_limit_is_now() -> None:
-    backlog = Backlog(FILLS, again=Bounds(2, 6))
+    backlog = Backlog(EVENTS, again=Bounds(2, 6))
     backlog.add(chunk(2, 3, 5))
     assert backlog.take(limit=2, partial=True) is None  # not read whole yet: shorter bounds under that token would lose 6
     backlog.add(chunk(6, 8))
@@ -55,7 +56,7 @@ def test_a_block_in_doubt_is_cut_at_its_old_bounds_whatever_the_limit_is_now() -
 
 
 def test_a_longer_block_in_doubt_is_cut_longer_than_the_limit() -> None:
-    backlog = Backlog(FILLS, again=Bounds(0, 4))
+    backlog = Backlog(EVENTS, again=Bounds(0, 4))
     backlog.add(chunk(0, 1, 2, 3, 4, 5))
     block = backlog.take(limit=2, partial=False)
     assert block is not None
@@ -64,9 +65,9 @@ def test_a_longer_block_in_doubt_is_cut_longer_than_the_limit() -> None:
 
 @pytest.mark.parametrize("offsets", [(3, 4, 6), (2, 4, 7)])
 def test_a_log_without_the_block_in_doubt_is_refused(offsets: tuple[int, ...]) -> None:
-    backlog = Backlog(FILLS, again=Bounds(2, 6))
+    backlog = Backlog(EVENTS, again=Bounds(2, 6))
     backlog.add(chunk(*offsets))
-    with pytest.raises(CheckFailed, match=r"fills\[3\] has no block of records from offset 2 to 6"):
+    with pytest.raises(CheckFailed, match=r"account-events\[3\] has no block of records from offset 2 to 6"):
         backlog.take(limit=10, partial=True)
 
 
@@ -77,7 +78,7 @@ def test_a_log_without_the_block_in_doubt_is_refused(offsets: tuple[int, ...]) -
 )
 def test_blocks_hold_every_record_once_in_order_however_it_was_read(gaps: list[int], cuts: list[int], limit: int) -> None:
     offsets = [sum(gaps[: index + 1]) for index in range(len(gaps))]
-    backlog, left, blocks = Backlog(FILLS), list(offsets), []
+    backlog, left, blocks = Backlog(EVENTS), list(offsets), []
     for size in cuts:
         if left:
             backlog.add(chunk(*left[:size]))

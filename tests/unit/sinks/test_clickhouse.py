@@ -21,32 +21,9 @@ from streams.sinks.tables import table
 from streams.topics import STREAMS
 from streams.wire.codec import codec
 from streams.wire.schemas import Field, Kind, schema
-from tests.support.sink_log import PARTITIONS, TIME_US, Ending, Silent, fill, with_fills
+from tests.support.sink_log import PARTITIONS, TIME_US, Dying, Ending, Killed, Silent, fill, with_fills
 
 pytestmark = pytest.mark.chdb
-
-
-class Crash(Exception):
-    """The process ends here."""
-
-
-class Dying:
-    """A client whose process ends at its n-th insert: before the rows arrive, or after."""
-
-    def __init__(self, client: Client, *, at: int, arrived: bool) -> None:
-        self._client, self._left, self._arrived = client, at, arrived
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def insert_arrow(self, *args: Any, **kwargs: Any) -> None:
-        self._left -= 1
-        if self._left:
-            self._client.insert_arrow(*args, **kwargs)
-            return
-        if self._arrived:
-            self._client.insert_arrow(*args, **kwargs)
-        raise Crash
 
 
 @pytest.fixture
@@ -116,7 +93,7 @@ async def test_the_sink_goes_on_where_it_ended(tmp_path: Path, client: Client) -
 @pytest.mark.parametrize("at", range(1, 11))
 async def test_a_crash_at_any_insert_loses_nothing_and_doubles_nothing(tmp_path: Path, client: Client, at: int, arrived: bool) -> None:
     bus = await with_fills(*map(fill, range(100)))
-    with pytest.raises(Crash):
+    with pytest.raises(Killed):
         await loaded(tmp_path, Dying(client, at=at, arrived=arrived), bus)
     await loaded(tmp_path, client, bus, block_rows=13)  # other blocks from here on: only the ones in doubt keep their bounds
     assert counted(client) == EVERYTHING
@@ -125,7 +102,7 @@ async def test_a_crash_at_any_insert_loses_nothing_and_doubles_nothing(tmp_path:
 async def test_a_crash_while_recovering_from_a_crash_is_a_crash_like_any_other(tmp_path: Path, client: Client) -> None:
     bus = await with_fills(*map(fill, range(100)))
     for at, arrived in ((3, False), (1, True), (2, False), (2, True)):
-        with pytest.raises(Crash):
+        with pytest.raises(Killed):
             await loaded(tmp_path, Dying(client, at=at, arrived=arrived), bus)
     await loaded(tmp_path, client, bus)
     assert counted(client) == EVERYTHING
@@ -133,12 +110,12 @@ async def test_a_crash_while_recovering_from_a_crash_is_a_crash_like_any_other(t
 
 async def test_bounds_are_on_disk_before_the_insert(tmp_path: Path, client: Client) -> None:
     bus = await with_fills(*map(fill, range(100)))
-    with pytest.raises(Crash):
+    with pytest.raises(Killed):
         await loaded(tmp_path, Dying(client, at=1, arrived=False), bus)
     assert counted(client)[0] == 0
     target = client.query("SELECT toString(uuid) FROM system.databases WHERE name = 'backstop'").result_rows[0][0]
     # Transactions of four are two fills and a marker to each partition, so records take offsets 0 1 3 4 6 7 9 10 12 13.
-    assert bounds_file(tmp_path).load(target) == {TopicPartition("fills", 0): Bounds(0, 13)}
+    assert bounds_file(tmp_path).load(target) == {TopicPartition("account-events", 0): Bounds(0, 13)}
 
 
 async def test_without_bounds_rows_come_twice_and_readers_see_them_once(tmp_path: Path, client: Client) -> None:
@@ -164,9 +141,9 @@ async def test_records_that_no_schema_reads_are_counted_and_skipped(tmp_path: Pa
     one = sink(tmp_path, client)
     good = codec("fills").encode([fill(number) for number in range(2)])
     values = [good[0], b"\xc3\x01noise", good[1], None]
-    one.insert(Chunk("fills", 0, 0, 4, [0, 1, 2, 3], [0] * 4, [None] * 4, values))
+    one.insert(Chunk("account-events", 0, 0, 4, [0, 1, 2, 3], [0] * 4, [None] * 4, values))
     assert one.flush() == 2
-    assert (one.counts["fills"].rows, one.counts["fills"].skipped) == (2, 2)
+    assert (one.counts["account-events"].rows, one.counts["account-events"].skipped) == (2, 2)
     assert client.query("SELECT src_offset FROM backstop.fills ORDER BY src_offset").result_rows == [(0,), (2,)]
 
 
@@ -187,7 +164,7 @@ async def test_a_block_of_many_months_goes_in_as_one(tmp_path: Path, client: Cli
 async def test_what_retention_took_from_a_block_in_doubt_is_not_missed(tmp_path: Path, client: Client) -> None:
     bus = await with_fills(*map(fill, range(100)))
     await loaded(tmp_path, client, bus)
-    sources = [TopicPartition("fills", number) for number in range(PARTITIONS)]
+    sources = [TopicPartition("account-events", number) for number in range(PARTITIONS)]
     kept = MemoryBus()
     await kept.create_topics(await bus.partitions())
     for source in sources:
@@ -207,12 +184,12 @@ async def test_stopping_a_running_sink_leaves_nothing_behind(tmp_path: Path, cli
     reader = cast("Reader", Ending(await one.open(bus), stop))
     await SinkPipeline(one, reader, Silent(), flush_s=3600).run(stop)
     assert counted(client) == EVERYTHING
-    assert one.counts["fills"].blocks == PARTITIONS  # one short block each, when it was stopped
+    assert one.counts["account-events"].blocks == PARTITIONS  # one short block each, when it was stopped
 
 
 async def test_a_shorter_log_is_refused(tmp_path: Path, client: Client) -> None:
     await loaded(tmp_path, client, await with_fills(*map(fill, range(100))))
-    with pytest.raises(CheckFailed, match=r"fills\[0\] up to offset \d+, but the log ends at \d+. It is another log"):
+    with pytest.raises(CheckFailed, match=r"account-events\[0\] up to offset \d+, but the log ends at \d+. It is another log"):
         await loaded(tmp_path, client, await with_fills(*map(fill, range(10))))
 
 
@@ -229,7 +206,7 @@ async def test_a_refused_insert_names_the_block(tmp_path: Path, client: Client) 
     one = sink(tmp_path, client)
     client.command("ALTER TABLE backstop.fills DROP COLUMN margin_moved")
     await one.turn(await one.open(bus))
-    with pytest.raises(CheckFailed, match=r"ClickHouse refused fills\[0\] offsets 0 to \d+: .*margin_moved"):
+    with pytest.raises(CheckFailed, match=r"ClickHouse refused account-events\[0\] offsets 0 to \d+ in fills: .*margin_moved"):
         one.flush()
 
 
@@ -286,9 +263,9 @@ def test_every_field_of_every_stream_can_be_read_back(tmp_path: Path, client: Cl
     fields = schema(declared.schema).fields
     rows = [example(fields, number) for number in range(4)]
     one = sink(tmp_path, client, everything=True)
-    one.insert(Chunk(stream, 1, 5, 9, [5, 6, 7, 8], [0] * 4, [None] * 4, list(codec(stream).encode(rows))))
+    one.insert(Chunk(declared.topic, 1, 5, 9, [5, 6, 7, 8], [0] * 4, [None] * 4, list(codec(stream).encode(rows))))
     assert one.flush() == 4
     names = ["toUnixTimestamp64Micro(event_time)" if field.name == "event_time_us" else f"`{field.name}`" for field in fields]
     answer = asked(tmp_path, f"SELECT src_topic, src_partition, src_offset, {', '.join(names)} FROM {declared.table} ORDER BY src_offset")
-    expected = [(stream, 1, 5 + number, *(shown(field, row[field.name]) for field in fields)) for number, row in enumerate(rows)]
+    expected = [(declared.topic, 1, 5 + number, *(shown(field, row[field.name]) for field in fields)) for number, row in enumerate(rows)]
     assert answer.rows == expected

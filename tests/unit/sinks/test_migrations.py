@@ -46,6 +46,7 @@ class TestFiles:
         repeatable = (
             "CREATE TABLE IF NOT EXISTS ", "CREATE OR REPLACE VIEW ", "ADD COLUMN IF NOT EXISTS ", "ADD PROJECTION IF NOT EXISTS ",
             "ADD INDEX IF NOT EXISTS ", "MODIFY SETTING ", "MODIFY COLUMN ", "DROP COLUMN IF EXISTS ", "MODIFY TTL ", "MATERIALIZE PROJECTION ",
+            "RENAME COLUMN IF EXISTS ",
         )  # fmt: skip
         for migration in migrations():
             for sql in migration.statements(DATABASE):
@@ -150,6 +151,13 @@ class TestSchema:
         client.command("CREATE DATABASE wanted")
         client.command(table("marks").create_sql("wanted").replace("`sequence` Int64 COMMENT 'Grows", "`sequence` Int32 COMMENT 'Grows"))
         assert columns(client, DATABASE, "marks") != columns(client, "wanted", "marks")
+
+    def test_results_that_were_loaded_before_their_sequence_had_its_name_keep_it(self, client: Client) -> None:
+        migrate(client, DATABASE, files=migrations()[:10])
+        columns = "instruction_id, account, event_time, last_account_seq, src_partition, src_offset"
+        client.command(f"INSERT INTO backstop.instruction_results ({columns}) VALUES (7, 3, '2025-10-10 21:15:00', 42, 0, 5)")
+        migrate(client, DATABASE)
+        assert client.query("SELECT instruction_id, account_seq, src_offset FROM backstop.instruction_results").result_rows == [(7, 42, 5)]
 
     def test_rows_go_a_week_after_they_were_inserted_where_the_stream_keeps_a_week(self, client: Client) -> None:
         migrate(client, DATABASE)

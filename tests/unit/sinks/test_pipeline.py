@@ -113,7 +113,7 @@ async def test_the_same_block_is_sent_until_it_is_there_with_capped_pauses(tmp_p
 
 async def test_refused_rows_end_the_sink(tmp_path: Path) -> None:
     client = Deaf(DatabaseError("no such column", code=16))
-    with pytest.raises(CheckFailed, match=r"ClickHouse refused fills\[0\] offsets 0 to \d+: no such column"):
+    with pytest.raises(CheckFailed, match=r"ClickHouse refused account-events\[0\] offsets 0 to \d+ in fills: no such column"):
         await through(fed(client, tmp_path), await with_fills(*map(fill, range(10))), Silent())
 
 
@@ -175,11 +175,11 @@ async def test_the_survey_says_what_is_not_in_the_tables(tmp_path: Path) -> None
     class Surveyed(Silent):
         def on_survey(self, waiting: dict[str, int], oldest_ms: dict[str, int]) -> None:
             observer.on_survey(waiting, oldest_ms)
-            if not waiting["fills"]:
+            if not waiting["account-events"]:
                 stop.set()
 
     await asyncio.wait_for(SinkPipeline(one, await one.open(bus), Surveyed(), flush_s=0, survey_every_s=0.01).run(stop), 30)
-    assert observer.surveys[0]["fills"] == 12  # 5 records and a marker on each partition
+    assert observer.surveys[0]["account-events"] == 12  # 5 records and a marker on each partition
     assert client.rows == 10
 
 

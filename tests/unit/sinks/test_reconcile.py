@@ -21,7 +21,8 @@ pytestmark = pytest.mark.chdb
 
 DATABASE = "reconciled"
 # Transactions of four are two fills and a marker to each of two partitions: records take offsets 0 1, 3 4, 6 7, ..., and 2, 5, 8 ... are markers.
-EVEN = TopicPartition("fills", 0)
+EVEN, ODD = TopicPartition("account-events", 0), TopicPartition("account-events", 1)
+FILLS = ("fills", "account-events")
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,8 @@ class Loaded:
     async def report(self, *, ranges: dict[TopicPartition, tuple[int, int]] | None = None, page_records: int = 7) -> StreamReport:
         whole = ranges is None
         if ranges is None:
-            reader = await self.bus.reader([TopicPartition("fills", 0), TopicPartition("fills", 1)])
-            ranges = {TopicPartition("fills", number): await reader.bounds(TopicPartition("fills", number)) for number in range(2)}
+            reader = await self.bus.reader([EVEN, ODD])
+            ranges = {partition: await reader.bounds(partition) for partition in (EVEN, ODD)}
         return await Reconciliation(self.bus, self.client, DATABASE, page_records=page_records).stream("fills", ranges, to_end=whole)
 
     async def difference(self, **options: Any) -> Difference | None:
@@ -73,15 +74,15 @@ async def test_what_was_loaded_is_equal_and_digests_do_not_depend_on_pages(loade
 
 async def test_a_lost_row_is_named(loaded: Loaded) -> None:
     loaded.sql("ALTER TABLE fills DELETE WHERE trade_id = 42")  # the 22nd record of partition 0, behind ten markers
-    assert await loaded.difference() == Difference(Fault.LOST, "fills", 0, 31)
-    assert str(await loaded.difference()) == "fills[0] offset 31: the record has no row"
+    assert await loaded.difference() == Difference(Fault.LOST, *FILLS, 0, 31)
+    assert str(await loaded.difference()) == "fills at account-events[0] offset 31: the record has no row"
 
 
 @pytest.mark.parametrize(("column", "before", "after"), [("quote", "42000", "42001"), ("lots", "-8", "-7"), ("margin_moved", "0", "1")])
 async def test_an_amount_changed_by_one_unit_is_named_with_both_values(loaded: Loaded, column: str, before: str, after: str) -> None:
     loaded.sql(f"ALTER TABLE fills UPDATE {column} = {column} + 1 WHERE trade_id = 42")
     report = await loaded.report()
-    assert report.difference == Difference(Fault.CHANGED, "fills", 0, 31, column, before, after)
+    assert report.difference == Difference(Fault.CHANGED, *FILLS, 0, 31, column, before, after)
     assert report.record_digest != report.row_digest
 
 
@@ -121,22 +122,24 @@ async def test_a_double_that_final_shows_is_named(loaded: Loaded, column: str, o
 @pytest.mark.parametrize("offset", [2, 74, 75, 10**9], ids=["on a marker", "on the last marker", "behind the log", "far behind it"])
 async def test_a_record_inserted_again_under_other_coordinates_is_a_stray_row(loaded: Loaded, offset: int) -> None:
     loaded.sql(f"INSERT INTO fills SELECT * REPLACE ({offset} AS src_offset) FROM fills WHERE trade_id = 42")
-    assert await loaded.difference() == Difference(Fault.STRAY, "fills", 0, offset)  # 50 records and 25 markers take offsets 0 to 74
+    assert await loaded.difference() == Difference(Fault.STRAY, *FILLS, 0, offset)  # 50 records and 25 markers take offsets 0 to 74
 
 
 @pytest.mark.parametrize(
     ("replaced", "expected"),
     [
-        ("2 AS src_partition", Difference(Fault.STRAY, "fills", 2, 31)),
-        ("'marks' AS src_topic, account + 1 AS account", Difference(Fault.DOUBLE, "fills", 0, 31, "account", "0", "1")),
-        ("'marks' AS src_topic", Difference(Fault.STRAY, "marks", 0, 31)),
+        ("2 AS src_partition", Difference(Fault.STRAY, *FILLS, 2, 31)),
+        ("'marks' AS src_topic, account + 1 AS account", Difference(Fault.DOUBLE, *FILLS, 0, 31, "account", "0", "1")),
+        ("'marks' AS src_topic", Difference(Fault.STRAY, "fills", "marks", 0, 31)),
     ],
 )
-async def test_a_row_of_no_partition_or_of_another_stream_is_named(loaded: Loaded, replaced: str, expected: Difference) -> None:
+async def test_a_row_of_no_partition_or_of_another_topic_is_named(loaded: Loaded, replaced: str, expected: Difference) -> None:
     loaded.sql(f"INSERT INTO fills SELECT * REPLACE ({replaced}) FROM fills WHERE trade_id = 42")
     found = await loaded.difference()
     assert found is not None
-    assert (found.kind, found.topic, found.partition, found.offset) == (expected.kind, expected.topic, expected.partition, expected.offset)
+    assert (found.kind, found.stream, found.topic, found.partition, found.offset) == (
+        expected.kind, expected.stream, expected.topic, expected.partition, expected.offset,
+    )  # fmt: skip
 
 
 async def test_the_difference_with_the_lowest_offset_is_the_first(loaded: Loaded) -> None:
@@ -152,23 +155,23 @@ async def test_a_range_sees_its_own_rows_only(loaded: Loaded) -> None:
     loaded.sql("ALTER TABLE fills DELETE WHERE trade_id = 42")
     assert await loaded.difference(ranges={EVEN: (0, 31)}) is None
     assert await loaded.difference(ranges={EVEN: (32, 75)}) is None
-    assert await loaded.difference(ranges={EVEN: (31, 32)}) == Difference(Fault.LOST, "fills", 0, 31)
-    report = await loaded.report(ranges={EVEN: (0, 12), TopicPartition("fills", 1): (3, 6)})
+    assert await loaded.difference(ranges={EVEN: (31, 32)}) == Difference(Fault.LOST, *FILLS, 0, 31)
+    report = await loaded.report(ranges={EVEN: (0, 12), ODD: (3, 6)})
     assert (report.records, report.rows) == (8 + 2, 8 + 2)
 
 
 async def test_a_record_that_cannot_be_read_is_accounted_for_and_must_have_no_row(loaded: Loaded, tmp_path: Path) -> None:
     writer = await loaded.bus.writer("noise")
-    await writer.commit([NewRecord("fills", 0, 0, None, b"noise"), NewRecord("fills", 0, 0, None, None)])  # offsets 75 and 76
+    await writer.commit([NewRecord("account-events", 0, 0, None, b"noise"), NewRecord("account-events", 0, 0, None, None)])  # offsets 75 and 76
     report = await loaded.report()
     assert (report.records, report.rows, report.skipped, report.difference) == (102, 100, 2, None)
     loaded.sql("INSERT INTO fills SELECT * REPLACE (75 AS src_offset) FROM fills WHERE trade_id = 42")
-    assert await loaded.difference() == Difference(Fault.STRAY, "fills", 0, 75)
+    assert await loaded.difference() == Difference(Fault.STRAY, *FILLS, 0, 75)
 
 
 async def test_records_that_are_not_loaded_yet_are_lost_rows(loaded: Loaded) -> None:
     await with_fills(fill(100), bus=loaded.bus)
-    assert await loaded.difference() == Difference(Fault.LOST, "fills", 0, 75)
+    assert await loaded.difference() == Difference(Fault.LOST, *FILLS, 0, 75)
 
 
 async def test_without_tables_the_message_says_what_to_do(loaded: Loaded) -> None:

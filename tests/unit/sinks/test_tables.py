@@ -18,6 +18,7 @@ SUMMED = {
     "account-states": "equity maintenance",
     "insolvencies": "lots bankruptcy_quote deficit equity maintenance",
     "fund-flows": "lots quote cash wallet_after lots_after cost_after",
+    "pool-results": "executed_lots executed_quote executed_amount",
     "adl-candidates": "lots_total rows.lots rows.offered_lots rows.cost rows.group_wallet rows.group_equity rows.group_maintenance "
     "rows.position_maintenance rows.room_reserved positions.lots positions.bankruptcy_quote positions.equity positions.maintenance",
     "shard-totals": "wallets open_cost external reconciliation instruments.lots instruments.open_interest",
@@ -36,7 +37,7 @@ SUMMED = {
 }
 
 ORDER = {
-    "account": {"fills", "account-updates", "instruction-results", "corrections", "instructions", "account-states"},
+    "account": {"fills", "account-updates", "instruction-results", "corrections", "instructions", "account-states", "pool-results"},
     "instrument": {"instruments", "marks", "adl-probes", "adl-decisions", "adl-waves", "adl-executions"},
     "pool": {"pools", "insolvencies", "fund-flows", "adl-candidates", "fund-ledger", "pool-states"},
     "asset": {"shard-totals"},
@@ -47,13 +48,13 @@ ORDER = {
 
 FILLS = r"""CREATE TABLE IF NOT EXISTS `backstop`.`fills`
 (
-    `src_topic` LowCardinality(String) DEFAULT 'fills' COMMENT 'Stream of the record.',
+    `src_topic` LowCardinality(String) DEFAULT 'account-events' COMMENT 'Topic of the record.',
     `src_partition` UInt32 COMMENT 'Partition of the record.' CODEC(ZSTD(1)),
     `src_offset` UInt64 COMMENT 'Offset of the record.' CODEC(DoubleDelta, ZSTD(1)),
     `ingested_at` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the row was inserted, by the server.' CODEC(Delta, ZSTD(1)),
     `event_time` DateTime64(6, 'UTC') COMMENT 'Event time; outside the years 1900 to 2299 the nearer bound.' CODEC(Delta, ZSTD(1)),
     `account` Int64 COMMENT 'Account whose position moves.' CODEC(ZSTD(1)),
-    `account_seq` Int64 COMMENT 'Sequence of the account over fills and account updates; grows by one.' CODEC(ZSTD(1)),
+    `account_seq` Int64 COMMENT 'Sequence of the account over all its records; grows by one.' CODEC(ZSTD(1)),
     `trade_id` Int64 COMMENT 'Trade; both sides carry it.' CODEC(ZSTD(1)),
     `leg` Int32 COMMENT '0, or 1 for the second leg of a NETTING.' CODEC(ZSTD(1)),
     `counter_account` Int64 COMMENT 'Account on the other side.' CODEC(ZSTD(1)),

@@ -65,14 +65,21 @@ def test_a_notification_to_the_operator_has_no_key() -> None:
 @pytest.mark.parametrize("account", [0, 258, -1, 2**62])
 def test_the_account_is_read_back_from_the_key(account: int) -> None:
     for stream in (name for name, each in STREAMS.items() if each.key == "account"):
-        assert account_of_key(stream, encode_key(stream, {"account": account, "audience_account": account})) == account
+        assert account_of_key(STREAMS[stream].topic, encode_key(stream, {"account": account, "audience_account": account})) == account
 
 
 @pytest.mark.parametrize(
-    ("stream", "key"), [("fills", None), ("fills", b"\x00\x01"), ("fills", b""), ("dead-letters", b"8 bytes."), ("marks", b"\x00\x00\x00\x07")]
+    ("stream", "key"),
+    [
+        ("account-events", None),
+        ("account-events", b"\x00\x01"),
+        ("account-events", b""),
+        ("dead-letters", b"8 bytes."),
+        ("marks", b"\x00\x00\x00\x07"),
+    ],
 )
-def test_a_key_that_names_no_account_gives_none(stream: str, key: bytes | None) -> None:
-    assert account_of_key(stream, key) is None
+def test_a_key_that_names_no_account_gives_none(topic: str, key: bytes | None) -> None:
+    assert account_of_key(topic, key) is None
 
 
 def test_an_id_too_wide_for_its_key_is_an_impossible_state() -> None:
