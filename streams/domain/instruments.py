@@ -3,7 +3,7 @@
 Only linear instruments are valued; INVERSE and QUANTO have their place in `InstrumentKind` and are refused until they are valued exactly.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntFlag
 from itertools import pairwise
@@ -205,6 +205,14 @@ def parse_pool(row: Mapping[str, Any]) -> Pool | tuple[DeadLetterReason, str]:
         unwind_limit_ppm=row["unwind_limit_ppm"], unwind_lots_max=row["unwind_lots_max"], fund_floor_value=row["fund_floor_value"],
         retry_pause_us=row["retry_pause_us"], retry_alarm_count=row["retry_alarm_count"],
     )  # fmt: skip
+
+
+def fund_refusal(known: Iterable[Pool], new: Pool) -> tuple[DeadLetterReason, str] | None:
+    """Why a pool's fund account cannot be its own, if it cannot: one wallet would be counted for two pools."""
+    other = next((pool.pool for pool in known if pool.fund_account == new.fund_account and pool.pool != new.pool), None)
+    if other is None:
+        return None
+    return DeadLetterReason.BAD_VALUE, f"account {new.fund_account} is the fund of pool {other}: each pool has a fund account of its own"
 
 
 _DAY_US = 86_400_000_000

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from streams.domain.events import DeadLetterReason, Grade
-from streams.domain.instruments import MAX_AHEAD_US, Instrument, Pool, Use, change_refusal, parse_instrument, parse_pool
+from streams.domain.instruments import MAX_AHEAD_US, Instrument, Pool, Use, change_refusal, fund_refusal, parse_instrument, parse_pool
 from streams.domain.marks import Heard, MarkTime, Standing, Verdict, judge
 from streams.domain.state import Digested, StateTable
 
@@ -89,6 +89,8 @@ class Market:
         if isinstance(parsed, tuple):
             return parsed
         known = self.pools.get(parsed.pool)
+        if refused := fund_refusal((pool for _, pool in self.pools.items()), parsed):
+            return refused
         if known is None or parsed.version > known.version:
             if known is not None:
                 del self._funds[known.fund_account][known.pool]

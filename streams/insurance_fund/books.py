@@ -96,6 +96,10 @@ class Books:
         """
         return self.fund(pool).wallet + self._pnl_sum.get(pool, 0) - self._reserved.get(pool, 0)
 
+    def bearable(self, pool: int) -> int:
+        """The most that a takeover may cost: down to the pool's floor, and never below nothing."""
+        return self.value(pool) - max(0, self.market.pools[pool].fund_floor_value)
+
     def holding(self, pool: int, instrument: int) -> Holding:
         """Inventory in one instrument."""
         return self.inventory.get((pool, instrument)) or Holding(0, 0)
@@ -158,6 +162,9 @@ class Books:
     def flow(self, flow: Mapping[str, Any], out: Outputs) -> None:
         """Take a fund flow: inventory and wallet as they stand afterwards, the end of its reserve, and its ledger entry if cash moved."""
         pool, instrument, cash = flow["pool"], flow["instrument"], flow["cash"]
+        if flow["asset"] != self.market.pools[pool].asset:
+            out.alarm("fund_holds_another_asset", pool=pool, asset=flow["asset"])
+            return  # it insures nobody here, and is counted in no sum of this pool
         if instrument is not None:
             self._hold(pool, instrument, Holding(flow["lots_after"], flow["cost_after"]))
         self.use_reserve(flow["instruction_id"], flow["lots"])

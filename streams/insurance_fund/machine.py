@@ -100,7 +100,7 @@ class InsuranceFund:
         if not most:
             return 0
         value = sign * position.lots * lot_value
-        return bearable_lots(lots=position.lots, quote=position.quote, value=value, most=most, fund_value=self.books.value(pool))
+        return bearable_lots(lots=position.lots, quote=position.quote, value=value, most=most, fund_value=self.books.bearable(pool))
 
     def _take_over(self, part: Unplaced, mark: MarkPrice, *, attempt: int, now_us: int, out: Outputs) -> int:
         pool = self.market.pools[part.pool]

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from streams.domain.events import DeadLetterReason, Grade, MarginMode
-from streams.domain.instruments import Instrument, Pool, Tier, Use, change_refusal
+from streams.domain.events import DeadLetterReason, Grade, MarginMode, Role
+from streams.domain.instruments import Instrument, Pool, Tier, Use, change_refusal, fund_refusal
 from streams.domain.marks import MarkTime, Standing
 from streams.domain.money import MAX_ACCOUNT, MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET
 from streams.domain.positions import fill_effect
@@ -198,12 +198,17 @@ class Book:
         self._load_parameters()
         return None
 
-    def set_pool(self, pool: Pool) -> None:
-        """Take over a version of a pool's parameters."""
+    def set_pool(self, pool: Pool) -> Refused | None:
+        """Take over a version of a pool's parameters. Its fund's account is a fund, whatever it was opened as."""
+        if refused := fund_refusal((other for _, other in self.pools.items()), pool):
+            return refused
         known = self.pools.get(pool.pool)
         if known is None or pool.version > known.version:
             self.pools[pool.pool] = pool
             self._load_parameters()
+            if (row := self.account_row(pool.fund_account)) != EMPTY:
+                self.set_role(row, Role.FUND)
+        return None
 
     def _load_parameters(self) -> None:
         """Bring instrument parameters into the form kernels read; no band holds any more."""
@@ -270,8 +275,9 @@ class Book:
     # -- changing accounts ------------------------------------------------------------------------------------------------------------
 
     def set_role(self, account_row: int, role: int) -> None:
-        """Give the account a role."""
-        self.accounts.rows["role"][account_row] = role
+        """Give the account a role; that of a pool's fund is FUND, whatever else is said."""
+        is_fund = any(pool.fund_account == self.account_id(account_row) for _, pool in self.pools.items())
+        self.accounts.rows["role"][account_row] = Role.FUND if is_fund else role
         self.watch(account_row)
 
     def set_flag(self, account_row: int, flag: int, *, on: bool) -> None:

@@ -191,15 +191,17 @@ class RiskMachine:
             out.alarm("instrument_halted", instrument=number, version=row["version"])
 
     def _pool(self, row: dict[str, Any], index: int, out: Outputs) -> None:
-        parsed = parse_pool(row)
-        if isinstance(parsed, Pool):
-            is_first = parsed.pool not in self.book.pools
-            self.book.set_pool(parsed)
+        parsed, is_first = parse_pool(row), row["pool"] not in self.book.pools
+        known = self.book.pools.get(row["pool"])
+        refused = self.book.set_pool(parsed) if isinstance(parsed, Pool) else parsed
+        if isinstance(parsed, Pool) and not refused:
+            if known is None or known.fund_account != parsed.fund_account:
+                fund_flows.found(self.book, parsed, row["time_us"], out)
             for number, parameters in self.book.parameters.items() if is_first else ():
                 if parameters.pool == parsed.pool:
                     self.marks.resume(number, row["time_us"], out)
-        else:
-            out.refuse("pools", index, *parsed)
+        elif refused:
+            out.refuse("pools", index, *refused)
 
     # -- accounts ---------------------------------------------------------------------------------------------------------------------
 
@@ -317,6 +319,8 @@ class RiskMachine:
             self._touched(group, row["time_us"], out)
 
     def _snapshot_part(self, account_row: int, row: dict[str, Any], index: int, out: Outputs) -> None:
+        pool = fund_flows.fund_pool(self.book, row["account"])
+        before = 0 if pool is None else fund_flows.wallet_of(self.book, row["account"], row["asset"])
         was_suspect = bool(int(self.book.accounts.rows["flags"][account_row]) & SUSPECT)
         added = self.updates.add_part(account_row, row)
         if not isinstance(added, bool):
@@ -326,9 +330,8 @@ class RiskMachine:
         self.corrections.forget(row["account"])
         if was_suspect:
             self._say_account(row["account"], GroupState.HEALTHY, row["time_us"], out)
-        pool = fund_flows.fund_pool(self.book, row["account"])
         if pool is not None:
-            fund_flows.opening_flows(self.book, pool, row, out)
+            fund_flows.opening_flows(self.book, pool, row, before, out)
         self.episodes.restated(account_row, row["time_us"], out)
 
     def _correction(self, row: dict[str, Any], index: int, out: Outputs) -> None:

@@ -16,6 +16,7 @@ from streams.risk.keys import OPENING, SUSPECT, Refused
 from streams.risk.table import EMPTY, touch
 
 SNAPSHOT_DEADLINE_US: Final = 60_000_000  # event time after which an incomplete SNAPSHOT makes its account SUSPECT
+_FOR_POSITIONS: Final = (UpdateKind.FUNDING, UpdateKind.FEE, UpdateKind.LIQUIDATION_FEE)
 MAX_PARTS: Final = 4 * MAX_GROUP_POSITIONS
 
 
@@ -90,7 +91,7 @@ class Updates:
             if row["role"] is not None:
                 self._book.set_role(account_row, row["role"])
             return EMPTY
-        group = self._book.ensure_group(account_row, row["asset"], row["instrument"] or 0, row["position_side"] or 0 if row["instrument"] else 0)
+        group = self._group_of(account_row, row)
         moved = {group: row["amount"]}
         if kind == UpdateKind.ISOLATED_MARGIN:
             moved[self._book.ensure_group(account_row, row["asset"])] = -row["amount"]
@@ -103,6 +104,14 @@ class Updates:
         if not int(self._book.accounts.rows["flags"][account_row]) & SUSPECT:  # what is known of a SUSPECT account is not all of it
             self._reconcile(group, row, out)
         return group
+
+    def _group_of(self, account_row: int, row: dict[str, Any]) -> int:
+        """Whose money it is. What is paid for a position comes from where the position is carried: the instrument does not make it isolated."""
+        key = (row["account"], row["instrument"] or 0, row["position_side"] or 0 if row["instrument"] else 0)
+        position = self._book.position_row(key) if row["kind"] in _FOR_POSITIONS and row["instrument"] else EMPTY
+        if position != EMPTY:
+            return int(self._book.positions.rows["group"][position])
+        return self._book.ensure_group(account_row, row["asset"], *key[1:])
 
     def _reconcile(self, group: int, row: dict[str, Any], out: Outputs) -> None:
         if row["wallet_after"] is None:
