@@ -34,7 +34,7 @@ def entry(flow: Mapping[str, Any], *, number: int, inventory_cost: int, value: i
     """The ledger row of a fund flow that moved cash; `number` counts the pool's entries from 1."""
     debit, credit = sides(FlowCause(flow["cause"]), flow["cash"])
     return {
-        "event_time_us": flow["time_us"], "pool": flow["pool"], "asset": flow["asset"], "entry": number, "cause": flow["cause"], "source_id": flow["source_id"],
-        "instruction_id": flow["instruction_id"], "debit": debit, "credit": credit, "amount": abs(flow["cash"]),
+        "event_time_us": flow["time_us"], "pool": flow["pool"], "asset": flow["asset"], "entry": number, "cause": flow["cause"],
+        "source_id": flow["source_id"], "instruction_id": flow["instruction_id"], "debit": debit, "credit": credit, "amount": abs(flow["cash"]),
         "wallet_after": flow["wallet_after"], "inventory_cost_after": inventory_cost, "value_after": value,
     }  # fmt: skip

@@ -167,7 +167,8 @@ class Desk:
         self.wallet, self.lots[number], self.cost[number] = self.wallet + cash, held + lots, cost
         self.flows += 1
         row = {
-            "pool": 1, "asset": 1, "account": FUND, "partition": FUND_PARTITION, "cause": cause, "source_id": self.flows, "instruction_id": instruction_id,
+            "pool": 1, "asset": 1, "account": FUND, "partition": FUND_PARTITION, "cause": cause, "source_id": self.flows,
+            "instruction_id": instruction_id,
             "instrument": number if lots else None, "lots": lots, "quote": quote, "cash": cash, "wallet_after": self.wallet,
             "lots_after": held + lots, "cost_after": cost, "account_seq": self.flows,
         }  # fmt: skip
