@@ -69,7 +69,7 @@ def test_the_account_is_read_back_from_the_key(account: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stream", "key"),
+    ("topic", "key"),
     [
         ("account-events", None),
         ("account-events", b"\x00\x01"),
