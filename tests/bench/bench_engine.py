@@ -43,7 +43,7 @@ def fill_records(fills: int) -> list[NewRecord]:
     order = np.argsort(account, kind="stable")
     seq = np.empty(fills, np.int64)
     first = np.concatenate([[0], np.flatnonzero(np.diff(account[order])) + 1])
-    seq[order] = np.arange(fills) - np.repeat(first, np.diff([*first, fills])) + 2  # 1 is the deposit
+    seq[order] = np.arange(fills) - np.repeat(first, np.diff([*first, fills])) + 2  # 1 is the SNAPSHOT
     full = np.ones(fills, np.int64)
     columns: dict[str, Column] = {
         "event_time_us": START_US + np.arange(fills, dtype=np.int64) * 5,
@@ -77,6 +77,11 @@ def opening_records() -> list[NewRecord]:
     return [new_record(stream, row, row.get("account", 0) % PARTITIONS) for stream, row in [*rows, *openings]]
 
 
+def _taken(runner: ShardRunner) -> int:
+    """Records of accounts that have been taken."""
+    return sum(count for partition, count in runner.task.counts.items() if partition.topic == ACCOUNT_EVENTS)
+
+
 async def measure(bus: Bus, fills: int, *, step_records: int) -> dict[str, float]:
     """Events a second by wall clock and by CPU second of this process."""
     await bus.create_topics({s: partition_count(s, account_partitions=PARTITIONS, shards=1) for s in TOPICS})
@@ -91,10 +96,10 @@ async def measure(bus: Bus, fills: int, *, step_records: int) -> dict[str, float
     for start in range(0, fills, 50_000):
         await writer.commit(records[start : start + 50_000])
     runner._pace.ask_for = step_records
-    wall, cpu, done, steps = time.perf_counter(), time.process_time(), 0, 0
-    while done < fills:
+    opened = _taken(runner)
+    wall, cpu, steps = time.perf_counter(), time.process_time(), 0
+    while _taken(runner) - opened < fills:
         steps += await runner._turn(wait_ms=200, in_background=True)
-        done = sum(p for partition, p in runner.task.positions.items() if partition.topic == ACCOUNT_EVENTS)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     await runner.stop()
     return {"fills": fills, "steps": steps, "per_s": fills / wall, "per_cpu_s": fills / cpu}

@@ -130,14 +130,14 @@ def throughput(bench: Bench) -> None:
         for guarantee in ("exactly_once_v2", "at_least_once"):
             out = bench.fresh("out")
             make_topics(bench.address, out)
-            arguments = (bench.fresh("ks"), guarantee, 1, COMMIT_MS, f"{its_inputs}.fills", out, 4)
+            arguments = (bench.fresh("ks"), guarantee, 1, COMMIT_MS, f"{its_inputs}.account-events", out, 4)
             bench.note(f"kafka_streams_{guarantee}", run(bench.java("Positions", *arguments, records=events)))
         bench.note("risk", run(bench.python("ours", "risk", bench.address, bench.fresh("risk"), events)))
         for peer in ("plain", "faust_agent"):
             out = bench.fresh("out")
             make_topics(bench.address, out)
             source, records = (its_inputs, events) if peer == "plain" else (its_few, few)
-            command = bench.python(peer, bench.address, bench.fresh(peer), f"{source}.fills", out, 4, records)
+            command = bench.python(peer, bench.address, bench.fresh(peer), f"{source}.account-events", out, 4, records)
             bench.note(peer, run(command, BENCH_STATE=str(bench.directory / out)))
 
 
@@ -151,8 +151,8 @@ def hops(bench: Bench) -> None:
                     f"hop_{rate}", run(bench.python("drive", "hop", bench.address, deployment, f"{deployment}.bench-positions", rate, HOP_SECONDS))
                 )
             deployment, out = bench.fresh("hop"), bench.fresh("out")
-            make_topics(bench.address, f"{deployment}.fills", out)
-            arguments = (bench.fresh("ks"), "exactly_once_v2", 1, LATENCY_COMMIT_MS, f"{deployment}.fills", out, 4, "forever")
+            make_topics(bench.address, f"{deployment}.account-events", out)
+            arguments = (bench.fresh("ks"), "exactly_once_v2", 1, LATENCY_COMMIT_MS, f"{deployment}.account-events", out, 4, "forever")
             with serving(bench.java("Positions", *arguments), None):
                 bench.note(f"hop_kafka_streams_{rate}", run(bench.python("drive", "hop", bench.address, deployment, out, rate, HOP_SECONDS)))
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from streams.risk.machine import RiskMachine
 from streams.tasks import machine_for
+from streams.topics import ACCOUNT_EVENTS
 from streams.wire.records import new_blocks
 from tests.bench.machine import describe_machine
 from tests.bench.peers import inputs
@@ -75,11 +76,11 @@ async def catch_up(address: str, deployment: str, fills: int) -> Figures:
     await inputs.make_topics(bus, 1)
     await inputs.commit_all(bus, f"{deployment}-venue", inputs.openings(ACCOUNTS))
     runners = await started(bus, machine_for, deployment, 1)
-    await take(runners, "account-updates", ACCOUNTS)
+    await take(runners, ACCOUNT_EVENTS, ACCOUNTS)
     subprocess.run([sys.executable, "-m", "tests.bench.bench_memory", "load", address, deployment, str(fills)], check=True)
     before, began = resident_mb(), time.perf_counter()
     with Watch() as watch:
-        await take(runners, "fills", fills)
+        await take(runners, ACCOUNT_EVENTS, fills)
     took = time.perf_counter() - began
     (machine,) = [runner.task.machine for runner in runners]
     assert isinstance(machine, RiskMachine)

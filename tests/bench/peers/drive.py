@@ -15,7 +15,7 @@ import numpy as np
 
 from streams.bus.contract import RecordBlock, TopicPartition
 from streams.bus.kafka import KafkaBus, KafkaConfig
-from streams.domain.events import InstructionKind, MarginMode, UpdateKind
+from streams.domain.events import InstructionKind, MarginMode
 from streams.wire.codec import codec
 from streams.wire.records import new_blocks, new_record
 from tests.bench.peers import inputs
@@ -166,10 +166,10 @@ def opening(desk: Desk, number: int) -> list[tuple[str, dict[str, Any]]]:
     """An instrument of its own with one isolated long that a mark of 80 makes insolvent, and WINNERS shorts on every shard."""
     its = TRIAL_INSTRUMENT + number
     loser = TRIAL_ACCOUNT + number * (WINNERS + 1)
-    rows = [instrument(its), desk.mark(100, its), desk.update(loser, UpdateKind.DEPOSIT, 10_000)]
+    rows = [instrument(its), desk.mark(100, its), *desk.opening(loser, 10_000)]
     rows.append(desk.fill(loser, 10 * WINNERS, 1_000 * WINNERS, its, margin_mode=MarginMode.ISOLATED, margin_moved=100 * WINNERS))
     for winner in range(loser + 1, loser + 1 + WINNERS):
-        rows += [desk.update(winner, UpdateKind.DEPOSIT, 10_000), desk.fill(winner, -10, -1_000, its)]
+        rows += [*desk.opening(winner, 10_000), desk.fill(winner, -10, -1_000, its)]
     return rows
 
 

@@ -10,6 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from streams.bus.contract import Bus
 from streams.bus.kafka import KafkaBus, KafkaConfig
 from streams.bus.memory import MemoryBus
@@ -18,8 +21,10 @@ from streams.engine.snapshot import SnapshotFile, SnapshotStore, read_snapshot, 
 from streams.engine.standby import Standby
 from streams.engine.task import MachineFactory, Task, TaskSpec
 from streams.engine.verify import verify_bus
+from streams.risk.layout import Tables, add_account
+from streams.risk.table import kernel, touch
 from streams.tasks import machine_for
-from streams.topics import EXCHANGE_STREAMS
+from streams.topics import ACCOUNT_EVENTS, EXCHANGE_TOPICS
 from streams.wire.records import new_blocks
 from tests.bench.peers import inputs
 from tests.bench.peers.positions import positions
@@ -40,11 +45,11 @@ class OnInputs(KafkaBus):
 
     def topic(self, stream: str) -> str:
         """The exchange's streams lie elsewhere."""
-        return self._inputs.topic(stream) if stream in EXCHANGE_STREAMS else super().topic(stream)
+        return self._inputs.topic(stream) if stream in EXCHANGE_TOPICS else super().topic(stream)
 
     async def partitions(self) -> dict[str, int]:
         """Of both."""
-        theirs = {stream: count for stream, count in (await self._inputs.partitions()).items() if stream in EXCHANGE_STREAMS}
+        theirs = {stream: count for stream, count in (await self._inputs.partitions()).items() if stream in EXCHANGE_TOPICS}
         return {**await super().partitions(), **theirs}
 
     async def close(self) -> None:
@@ -107,7 +112,7 @@ async def fills_to_positions(broker: str, deployment: str, size: int) -> Figures
     bus = OnInputs(broker, run, its_inputs)
     await inputs.make_topics(bus, SHARDS)
     runners = await started(bus, positions, run)
-    figures = await timed(take(runners, "fills", size), size)
+    figures = await timed(take(runners, ACCOUNT_EVENTS, size), size)
     await _end(runners, bus)
     return figures
 
@@ -119,9 +124,9 @@ async def fills_to_risk(broker: str, deployment: str, size: int) -> Figures:
     await inputs.make_topics(bus, SHARDS)
     await inputs.commit_all(bus, f"{deployment}-venue", inputs.openings(ACCOUNTS))
     runners = await started(bus, machine_for, deployment)
-    await take(runners, "account-updates", ACCOUNTS)
+    await take(runners, ACCOUNT_EVENTS, ACCOUNTS)
     await inputs.commit_all(bus, f"{deployment}-venue", new_blocks("fills", inputs.fills(size, ACCOUNTS)))
-    figures = await timed(take(runners, "fills", size), size)
+    figures = await timed(take(runners, ACCOUNT_EVENTS, size), size)
     await _end(runners, bus)
     return figures
 
@@ -133,8 +138,8 @@ async def marks(broker: str, deployment: str, size: int) -> Figures:
     await inputs.make_topics(bus, SHARDS)
     await open_held(bus, deployment)
     runners = await started(bus, machine_for, deployment)
-    await take(runners, "fills", 2 * HELD_ACCOUNTS)
-    await take(runners, "account-updates", HELD_ACCOUNTS)
+    await take(runners, ACCOUNT_EVENTS, 2 * HELD_ACCOUNTS)
+    await take(runners, ACCOUNT_EVENTS, HELD_ACCOUNTS)
     await inputs.commit_all(bus, f"{deployment}-venue", inputs.small_marks(size))
     figures = await timed(take(runners, "marks", size), size)
     await _end(runners, bus)
@@ -147,6 +152,15 @@ async def open_held(bus: Bus, deployment: str) -> None:
     await inputs.commit_all(bus, f"{deployment}-venue", new_blocks("fills", inputs.two_each(HELD_ACCOUNTS)))
 
 
+@kernel
+def _open(tables: Tables, accounts: NDArray[np.int64]) -> None:
+    """Make accounts that have been heard of up to number 1, with nothing in them."""
+    for n in range(len(accounts)):
+        row = add_account(tables, accounts[n], accounts[n] % 4)
+        tables.accounts.rows["seq"][row] = 1
+        touch(tables.accounts, row)
+
+
 async def recovery(_broker: str, _deployment: str, size: int) -> Figures:
     """SIZE accounts with two positions each: writing a snapshot of them, and standing there again from the file."""
     spec = spec_of(0, 1, "recovery")
@@ -154,7 +168,9 @@ async def recovery(_broker: str, _deployment: str, size: int) -> Figures:
     opening = MemoryBus()
     await inputs.make_topics(opening, 1)
     reader, step = await opening.reader(spec.inputs()), None
-    for records in (inputs.openings(1), new_blocks("fills", inputs.two_each(size))):  # marks first: none of these accounts has a deposit
+    book = task.machine.book  # type: ignore[attr-defined]
+    _open(book.tables(size + 4), np.arange(2, size + 1))  # as their SNAPSHOTs would have left them
+    for records in (inputs.openings(1), new_blocks("fills", inputs.two_each(size))):
         await inputs.commit_all(opening, "venue", records)
         while chunks := await reader.poll(max_records=100_000, timeout_ms=0):
             step = task.step(chunks) or step
@@ -184,7 +200,7 @@ async def takeover(broker: str, deployment: str, size: int) -> Figures:
     spec, stop = owner.spec, asyncio.Event()
     standby = Standby(other, spec, machine_for, snapshots=None, patience_ms=50, alarm=lambda *_: None)
     following = asyncio.create_task(standby.follow(stop))
-    await take([owner], "fills", size)
+    await take([owner], ACCOUNT_EVENTS, size)
     stop.set()
     await following
     taker = ShardRunner(other, spec, machine_for, owner="standby", options=OPTIONS, standby=standby)
@@ -209,12 +225,12 @@ async def replay(_broker: str, _deployment: str, size: int) -> Figures:
     (runner,) = await started(bus, machine_for, "replay", 1)
     await ShardRunner(bus, TaskSpec("pools", 0, 1, inputs.PARTITIONS, "replay"), machine_for, owner="bench").start()
     await inputs.commit_all(bus, "venue", inputs.openings(ACCOUNTS))
-    await take([runner], "account-updates", ACCOUNTS)
+    await take([runner], ACCOUNT_EVENTS, ACCOUNTS)
     before = time.process_time()
     await _replay_once(bus)
     opening_cpu = time.process_time() - before
     await inputs.commit_all(bus, "venue", new_blocks("fills", inputs.fills(size, ACCOUNTS)))
-    await take([runner], "fills", size)
+    await take([runner], ACCOUNT_EVENTS, size)
     wall, cpu = time.perf_counter(), time.process_time()
     await _replay_once(bus)
     wall, cpu = time.perf_counter() - wall - opening_cpu, time.process_time() - cpu - opening_cpu

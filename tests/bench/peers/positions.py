@@ -12,12 +12,13 @@ from streams.domain.batch import Batch, Outputs
 from streams.domain.state import combine
 from streams.engine.task import TaskName
 from streams.risk.table import EMPTY, ROWS, Index, RowIndex, RowTable, Table, find, kernel, put, touch
-from streams.topics import STREAMS, WEEK_MS, Partitioning, Stream
+from streams.topics import STREAMS, TOPICS, WEEK_MS, Partitioning, Stream, Topic
 from streams.wire import schemas
 
 STREAM: Final = "bench-positions"
 SCHEMA: Final = Path(__file__).parent / "bench_position.avsc"
 STREAMS[STREAM] = Stream(STREAM, SCHEMA.stem, "account", Partitioning.ACCOUNT, "accounts", WEEK_MS)
+TOPICS[STREAM] = Topic(STREAM, (STREAM,), "account", Partitioning.ACCOUNT, "accounts", WEEK_MS)
 schemas.schemas()[SCHEMA.stem] = schemas._read(SCHEMA)
 
 Ints = NDArray[np.int64]

@@ -236,10 +236,9 @@ public final class Marks {
             .addSource("marks", ints.deserializer(), marks.deserializer(), prefix + "marks")
             .addSink("multicast", everywhere, ints.serializer(), marks.serializer(),
                 (topic, key, value, count) -> Optional.of(IntStream.range(0, count).boxed().collect(Collectors.toSet())), "marks")
-            .addSource("fills", longs.deserializer(), Wire.<Fill>framed(Fill.SCHEMA$).deserializer(), prefix + "fills")
-            .addSource("updates", longs.deserializer(), Wire.<AccountUpdate>framed(AccountUpdate.SCHEMA$).deserializer(), prefix + "account-updates")
+            .addSource("events", longs.deserializer(), Wire.either(Fill.SCHEMA$, AccountUpdate.SCHEMA$), prefix + "account-events")
             .addSource("marks-here", ints.deserializer(), marks.deserializer(), everywhere)
-            .addProcessor("risk", () -> new Risk(form), "fills", "updates", "marks-here")
+            .addProcessor("risk", () -> new Risk(form), "events", "marks-here")
             .addStateStore(
                 Stores.keyValueStoreBuilder(Stores.inMemoryKeyValueStore("accounts"), longs, ACCOUNTS).withLoggingEnabled(Map.of()), "risk");
         if (form.equals("index")) {

@@ -4,6 +4,9 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import org.apache.avro.Schema;
 import org.apache.avro.io.BinaryDecoder;
 import org.apache.avro.io.BinaryEncoder;
@@ -13,6 +16,7 @@ import org.apache.avro.specific.SpecificData;
 import org.apache.avro.specific.SpecificDatumReader;
 import org.apache.avro.specific.SpecificDatumWriter;
 import org.apache.avro.specific.SpecificRecordBase;
+import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
 
@@ -60,6 +64,24 @@ final class Wire {
                     throw new UncheckedIOException(problem);
                 }
             });
+    }
+
+    /** Records of several schemas in one topic: the header tells which; of another one nothing is read. */
+    static Deserializer<SpecificRecordBase> either(Schema... schemas) {
+        byte[][] headers = new byte[schemas.length][];
+        List<Deserializer<SpecificRecordBase>> readers = new ArrayList<>();
+        for (int number = 0; number < schemas.length; number++) {
+            headers[number] = header(schemas[number]);
+            readers.add(Wire.<SpecificRecordBase>framed(schemas[number]).deserializer());
+        }
+        return (topic, bytes) -> {
+            for (int number = 0; bytes != null && number < headers.length; number++) {
+                if (Arrays.equals(headers[number], 0, HEADER, bytes, 0, Math.min(HEADER, bytes.length))) {
+                    return readers.get(number).deserialize(topic, bytes);
+                }
+            }
+            return null;
+        };
     }
 
     private static byte[] header(Schema schema) {
