@@ -19,6 +19,7 @@ from streams.domain.batch import Outputs
 from streams.domain.events import AnswerKind, LatePolicy, MarginMode, PositionSide
 from streams.domain.ids import identity
 from streams.domain.instructions import OpenInstruction, OpenInstructions
+from streams.domain.instruments import Use
 from streams.domain.market import Market
 from streams.domain.resolution import Deleveraged, Episode, Group, Unplaced
 from streams.domain.state import Digested
@@ -99,7 +100,7 @@ class Adl:
     def end_event(self, clock_us: int, now_us: int, marks_seen: int, out: Outputs) -> None:
         """What follows from an event as a whole: new waves, and alarms of what is late."""
         for side in self.requests.ready():
-            if side not in self.waves.open and side.instrument in self.market.marks:
+            if side not in self.waves.open and side.instrument in self.market.marks and self.market.allows(side.instrument, Use.ADL):
                 self._open_wave(side, now_us, marks_seen, out)
         self.open.alarm_overdue(clock_us, out)
 

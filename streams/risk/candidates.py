@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from streams.domain.bankruptcy import bankruptcy_quotes
 from streams.domain.batch import Outputs
 from streams.domain.events import AnswerKind, MarginMode, PositionSide, RankPolicy, RoomFloor
+from streams.domain.instruments import Use
 from streams.domain.money import MAX_LOTS, quote_part_ceil
 from streams.domain.state import StateTable
 from streams.ranking.order import Candidates, rank_until
@@ -51,7 +52,7 @@ class Probes:
         """Emit `adl-candidates`, in chunks, even if there is nobody; reserve what is offered for the wave."""
         marks = _vector(self._book, probe)
         positions, left = self._stand(probe, marks)
-        rows = _measure(self._book, probe, marks)
+        rows = _measure(self._book, probe, _rankable(self._book, marks))
         offered, free = self._choose(probe, rows)
         columns = [self._offer(probe, rows[n], int(free[n])) for n in offered]
         if columns:
@@ -160,6 +161,15 @@ def _vector(book: Book, probe: dict[str, Any]) -> NDArray[np.int64]:
         if row >= 0:
             marks[row] = mark["mark_ticks"]
     return marks
+
+
+def _rankable(book: Book, marks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The marks by which candidates may be ranked: 0, as for no mark at all, where the grade of the instrument does not allow it."""
+    rankable = marks.copy()
+    for instrument in book.parameters:
+        if not book.allows(instrument, Use.RANKING):
+            rankable[book.instrument_row(instrument)] = 0
+    return rankable
 
 
 def _measure(book: Book, probe: dict[str, Any], marks: NDArray[np.int64]) -> NDArray[Any]:

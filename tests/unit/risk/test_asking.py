@@ -3,6 +3,7 @@
 from streams.domain.events import (
     AnswerKind,
     FillKind,
+    Grade,
     InsolvencyKind,
     InstructionKind,
     Outcome,
@@ -249,3 +250,12 @@ def test_an_answer_to_an_episode_that_is_over_takes_nothing_from_the_next_one() 
     desk.feed(decided(desk, WaveStatus.CLOSED, (1, 1, 0, None)))  # about revision 1 of episode 1
     assert desk.machine.asking.is_asked((1, 1, ONE_WAY))
     assert desk.machine.reservations.of((1, 1, ONE_WAY), 0) == 10
+
+
+def test_nobody_is_ranked_by_a_mark_whose_grade_does_not_allow_it() -> None:
+    for allows, offered in ((1, []), (1 + 4, [(2, -10)])):
+        desk = Desk()
+        desk.feed(instrument(stale_allows=allows), pool(), *desk.opening(2, 1_000, (1, -10, -1_000)), desk.mark(88))
+        desk.feed(desk.mark(88, grade=Grade.STALE))
+        (answer,) = desk.rows("adl-candidates", desk.feed(probe(desk, 88, revision=None)))
+        assert [(row["account"], row["lots"]) for row in answer["rows"]] == offered
