@@ -363,7 +363,8 @@ class Book:
         asset = int(self.groups.rows["asset"][group])
         isolated = bool(self.groups.rows["instrument"][group])
         moved = row["margin_moved"] if isolated else 0
-        if abs(lots_after) > self.parameters[row["instrument"]].max_lots or abs(cost_after) > MAX_VALUE:
+        bound = max(self.parameters[row["instrument"]].max_lots, abs(lots))  # a bound lowered under a position never keeps it from closing
+        if abs(lots_after) > bound or abs(cost_after) > MAX_VALUE:
             return DeadLetterReason.OUT_OF_BOUNDS, "position after the fill is out of bounds"
         if abs(int(self.groups.rows["wallet"][group]) + moved + cash) > MAX_WALLET:
             return DeadLetterReason.OUT_OF_BOUNDS, "wallet after the fill is out of bounds"

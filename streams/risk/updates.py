@@ -65,7 +65,8 @@ class Updates:
                 return DeadLetterReason.UNKNOWN_ASSET, f"instrument {row['instrument']} does not settle in asset {row['asset']}"
             if row["position_side"] not in (PositionSide.ONE_WAY, PositionSide.LONG, PositionSide.SHORT):
                 return DeadLetterReason.BAD_VALUE, "position_side must go with instrument"
-            if abs(row["lots"] or 0) > int(self._book.instruments.rows["max_lots"][instrument]):
+            parameters = self._book.parameters[row["instrument"]]
+            if abs(row["lots"] or 0) * parameters.value(1, parameters.max_mark_ticks) > MAX_VALUE:  # max_lots may have been lowered since
                 return DeadLetterReason.OUT_OF_BOUNDS, "lots out of bounds"
         return self._refuse_snapshot(row) if row["kind"] == UpdateKind.SNAPSHOT else None
 
