@@ -16,10 +16,9 @@ from streams.domain.instructions import OpenInstruction, OpenInstructions, instr
 from streams.domain.instruments import Pool
 from streams.domain.money import capped_largest_remainder
 from streams.domain.resolution import Deleveraged, Episode, Group
+from streams.domain.retries import pause_after
 from streams.domain.state import Digested, StateTable
 from streams.insurance_fund.books import Books, Reserve
-
-_DOUBLINGS_MAX = 10  # a pause grows at most a thousandfold
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +159,8 @@ class Deficits:
             out.alarm("payments_refused", pool=deficit.pool, account=episode.group.account, refusals=refusals)
         self._ready.pop(episode, None)
         self._waiting[episode] = None
-        pause_us = pool.retry_pause_us << min(refusals - 1, _DOUBLINGS_MAX)
-        return replace(deficit, waits=True, refusals=refusals, not_before_us=result_us + pause_us)
+        until_us = result_us + pause_after(refusals, pool.retry_pause_us)
+        return replace(deficit, waits=True, refusals=refusals, not_before_us=until_us)
 
     def release(self, clock_us: int) -> None:
         """A mark has come."""

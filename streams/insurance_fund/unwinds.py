@@ -15,10 +15,9 @@ from streams.domain.batch import Outputs
 from streams.domain.events import CauseKind, InstructionKind, PositionSide
 from streams.domain.instructions import OpenInstruction, OpenInstructions, instruction_row
 from streams.domain.money import MAX_LOTS, PPM, div_floor
+from streams.domain.retries import pause_after
 from streams.domain.state import StateTable
 from streams.insurance_fund.books import Books, PoolInstrument
-
-_DOUBLINGS_MAX = 10  # a pause grows at most a thousandfold
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +90,9 @@ class Unwinds:
         left = max(0, abs(opened.lots) - opened.executed_lots)
         due = unwind.due + (left if opened.lots > 0 else -left)
         refusals = unwind.refusals + 1 if is_refused else 0
-        pause_us = pool.retry_pause_us << min(refusals - 1, _DOUBLINGS_MAX) if refusals else 0
         if refusals and refusals % pool.retry_alarm_count == 0:
             out.alarm("orders_refused", account=pool.fund_account, instrument=unwind.instrument, refusals=refusals)
-        until_us = now_us + pause_us if refusals else 0
+        until_us = now_us + pause_after(refusals, pool.retry_pause_us) if refusals else 0
         waits = unwind.waits or left > 0
         self._set(opened.cause_id, replace(unwind, due=due, open=unwind.open - 1, waits=waits, refusals=refusals, not_before_us=until_us))
 

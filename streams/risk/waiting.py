@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from streams.domain.batch import Outputs
+from streams.domain.retries import pause_after
 from streams.domain.state import StateTable
 from streams.risk.book import Book
 from streams.risk.keys import PositionKey
 
-_DOUBLINGS_MAX: Final = 10  # a pause grows at most a thousandfold
 WaitKey = tuple[int, int, int]  # instrument, account, side: a mark asks by instrument
 
 
@@ -82,7 +82,7 @@ class Waiting:
         """Nobody was asked: a longer pause each time, and an alarm when that has gone on too long."""
         known = self.table.get(_key(position)) or _NOTHING
         refusals = known.refusals + 1
-        self._set(position, Wait(1, time_us + (pause_us << min(refusals - 1, _DOUBLINGS_MAX)), refusals, known.unwanted))
+        self._set(position, Wait(1, time_us + pause_after(refusals, pause_us), refusals, known.unwanted))
         if refusals % alarm_count == 0:
             out.alarm("orders_refused", account=position[0], instrument=position[1], refusals=refusals)
 
