@@ -15,7 +15,8 @@ from streams.engine.task import TaskName
 from streams.tasks import joint_book, totals_of
 from streams.topics import EXCHANGE_STREAMS
 from streams.venue.exchange import Exchange
-from streams.venue.report import Facts, lines
+from streams.venue.facts import Facts
+from streams.venue.report import lines
 from streams.venue.scenarios.scenario import UNITS_PER_USD
 from streams.venue.story import TellingExchange
 

@@ -10,7 +10,8 @@ from streams.domain.batch import Row
 from streams.domain.events import AdlState, InstructionKind, Outcome
 from streams.engine.chunks import read_stream
 from streams.topics import EXCHANGE_STREAMS, JOURNALS, STREAMS
-from streams.venue.report import FORCED, Forced, count_forced
+from streams.venue.facts import Forced
+from streams.venue.report import FORCED, count_forced
 from streams.wire.codec import codec
 
 KEPT = ("account-states", "adl-executions", "adl-waves", "fund-ledger", "pool-states")  # streams whose rows the report tells of

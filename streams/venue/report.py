@@ -4,28 +4,19 @@ Pure: facts in, lines of plain text out. For `oct-10-2025` the recorded outcomes
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from streams.domain.events import AdlState, FillKind, FlowCause, GroupState, LedgerAccount
 from streams.domain.money import PPM
+from streams.venue.facts import Facts, Forced, Row, money, percent
 from streams.venue.scenarios.oct10 import Recorded, recorded
-from streams.venue.scenarios.scenario import UNITS_PER_USD
+from streams.venue.stages import stages
 
-Row = Mapping[str, Any]
 SHOWN = 6  # rows of a list at most
 OCT_10 = "oct-10-2025"  # the scenario whose recorded outcomes stand beside it
 FORCED = (FillKind.LIQUIDATION, FillKind.TAKEOVER, FillKind.UNWIND, FillKind.ADL)
-
-
-@dataclass(slots=True)
-class Forced:
-    """Fills of one kind in one instrument, each counted once (not per side). `lots` and `quote` are absolute sums."""
-
-    fills: int = 0
-    lots: int = 0
-    quote: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +32,6 @@ class Beside:
     executions: int
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a run left behind, as its caller collected it.
-
-    `records`: how many per stream. `answers`: instructions by outcome. `sums`: by name, each must be zero. `differences`: lines of the comparison
-    of books. `digests`: by name. `units`: settlement units shown as one (1: show the units themselves).
-    """
-
-    scenario: str
-    symbols: Mapping[int, str]
-    event_times: int
-    records: Mapping[str, int]
-    answers: Mapping[str, int]
-    states: Sequence[Row] = ()
-    executions: Sequence[Row] = ()
-    waves: Sequence[Row] = ()
-    ledger: Sequence[Row] = ()
-    pool_states: Sequence[Row] = ()
-    forced: Mapping[tuple[int, int], Forced] = field(default_factory=dict)  # (kind, instrument)
-    sums: Mapping[str, int] = field(default_factory=dict)
-    differences: Sequence[str] = ()
-    digests: Mapping[str, str] = field(default_factory=dict)
-    units: int = UNITS_PER_USD
-
-
 def count_forced(fills: Iterable[Row]) -> dict[tuple[int, int], Forced]:
     """Forced fills by kind and instrument, from the records of both sides: a trade is counted once, at the side that sold."""
     counted: dict[tuple[int, int], Forced] = {}
@@ -78,19 +44,11 @@ def count_forced(fills: Iterable[Row]) -> dict[tuple[int, int], Forced]:
 
 def lines(facts: Facts) -> list[str]:
     """The whole report."""
-    parts = [_head(facts), _hit(facts), _forced(facts), _fund(facts), _waves(facts)]
+    parts = [_head(facts), stages(facts), _hit(facts), _forced(facts), _fund(facts), _waves(facts)]
     if facts.scenario == OCT_10:
         parts.append(_beside_recorded(facts))
     parts.append(_checks(facts))
     return [line for part in parts if part for line in (*part, "")][:-1]
-
-
-def money(amount: int, units: int) -> str:
-    """An amount for the eye: USD with two places (cut, not rounded), or plain settlement units."""
-    if units == 1:
-        return f"{amount:,}"
-    whole, rest = divmod(abs(amount), units)
-    return f"{'-' if amount < 0 else ''}{whole:,}.{rest * 100 // units:02d}"
 
 
 def _head(facts: Facts) -> list[str]:
@@ -166,7 +124,7 @@ def _waves(facts: Facts) -> list[str]:
         symbol = facts.symbols.get(wave["instrument"], str(wave["instrument"]))
         told.append(
             f"  {symbol:<10}{wave['lots_taken']:>14,} of {wave['lots_needed']:,} lots from {wave['candidates_total']:,} candidates, "
-            f"budget {money(wave['needed_budget'], facts.units)}, largest haircut {_percent(wave['largest_haircut_ppm'], PPM)} of a profit"
+            f"budget {money(wave['needed_budget'], facts.units)}, largest haircut {percent(wave['largest_haircut_ppm'], PPM)} of a profit"
         )
     return told
 
@@ -197,17 +155,11 @@ def _beside_recorded(facts: Facts) -> list[str]:
     for coin in beside(facts.symbols, facts.waves, facts.executions):
         day = coin.day
         told.append(
-            f"  {coin.symbol:<10}{day.clusters:>18,}{day.budget_usd:>16,}{_percent(coin.day_share_ppm, PPM):>8}"
+            f"  {coin.symbol:<10}{day.clusters:>18,}{day.budget_usd:>16,}{percent(coin.day_share_ppm, PPM):>8}"
             f"{day.deficit_usd:>14,}{day.residual_usd:>14,} |"
-            f"{coin.waves:>7,}{money(coin.gave_up, facts.units):>16}{_percent(coin.share_ppm, PPM):>8}{coin.executions:>12,}"
+            f"{coin.waves:>7,}{money(coin.gave_up, facts.units):>16}{percent(coin.share_ppm, PPM):>8}{coin.executions:>12,}"
         )
     return told
-
-
-def _percent(part: int, whole: int) -> str:
-    """A share in percent with one place, cut."""
-    tenths = part * 1000 // whole if whole else 0
-    return f"{tenths // 10}.{tenths % 10} %"
 
 
 def _checks(facts: Facts) -> list[str]:

@@ -1,11 +1,15 @@
 """The report: what it says of given facts."""
 
+import re
+
 from streams.domain.events import AdlState, FillKind, FlowCause, GroupState, LedgerAccount
-from streams.venue.report import Facts, Forced, count_forced, lines, money
+from streams.venue.facts import Facts, Forced, money
+from streams.venue.report import count_forced, lines
 from streams.venue.scenarios.oct10 import recorded
 
 EXECUTION = {
-    "instruction_id": 5, "instrument": 1, "account": 21, "lots": 6, "quote": -540, "rank": 1, "of_n": 2, "reason": "highest score of the short side",
+    "event_time_us": 7, "instruction_id": 5, "instrument": 1, "account": 21, "lots": 6, "quote": -540, "rank": 1, "of_n": 2,
+    "reason": "highest score of the short side",
 }  # fmt: skip
 
 
@@ -19,20 +23,22 @@ FACTS = Facts(
     event_times=6,
     records={"fills": 8, "marks": 2},
     answers={"FILLED": 5, "REJECTED": 0},
-    states=[{"account": 11, "group_instrument": 1, "group_side": 1, "state": int(GroupState.BANKRUPT)}],
+    states=[
+        {"event_time_us": 3_661_000_000, "account": 11, "asset": 1, "group_instrument": 1, "group_side": 1, "state": int(GroupState.BANKRUPT)}
+    ],
     executions=[EXECUTION],
     waves=[
         {
             "wave_id": 9, "instrument": 1, "lots_taken": 8, "lots_needed": 8, "residual_lots": 0, "needed_budget": 16, "candidates_total": 2,
-            "largest_haircut_ppm": 166_666,
+            "largest_haircut_ppm": 166_666, "gained": 0, "passed_over": 3,
         }
     ],
     ledger=[
         flow(FlowCause.OPENING, LedgerAccount.CASH, LedgerAccount.CAPITAL, 5, 5),
         flow(FlowCause.UNWIND, LedgerAccount.OTHER, LedgerAccount.CASH, 4, 1),
     ],
-    pool_states=[{"instrument": 1, "state": int(AdlState.ADL), "reason": "takeover refused"}],
-    forced={(int(FillKind.ADL), 1): Forced(2, 8, 720)},
+    pool_states=[{"event_time_us": 3_662_000_000, "pool": 1, "instrument": 1, "state": int(AdlState.ADL), "reason": "takeover refused"}],
+    forced={(int(FillKind.ADL), 1): Forced(2, 8, 720), (int(FillKind.TAKEOVER), 1): Forced(1, 2, 180)},
     sums={"cash": 0},
     digests={"accounts 0": "ab12"},
     units=1,
@@ -77,3 +83,24 @@ def test_a_forced_fill_is_counted_once_for_its_two_sides() -> None:
     sides = [{"kind": int(FillKind.ADL), "instrument": 1, "lots": sign * 6, "quote": sign * 540} for sign in (1, -1)]
     trade = [{"kind": int(FillKind.TRADE), "instrument": 1, "lots": -1, "quote": -1}]
     assert count_forced([*sides, *trade]) == {(int(FillKind.ADL), 1): Forced(1, 6, 540)}
+
+
+def test_each_stage_is_told_in_two_sentences_with_the_figures_of_the_run() -> None:
+    told = lines(FACTS)
+    names = ["  The marks", "  The market", "  The fund", "  The winners", "  What is left"]
+    places = [told.index(name) for name in names]
+    assert places == sorted(places)
+    ends = [*places[1:], told.index("", places[-1])]
+    texts = [" ".join(line.strip() for line in told[at + 1 : end]) for at, end in zip(places, ends, strict=True)]
+    assert [len(re.findall(r"[.](?: |$)", text)) for text in texts] == [2, 2, 2, 2, 2]
+    assert "Between 01:01:01 UTC and 01:01:01 UTC the marks took 1 groups" in texts[0]
+    assert "180 in 1 pieces" in texts[2]
+    assert "it lost 4" in texts[2]
+    assert "At 01:01:02 UTC it was worth too little for the next loss, first in BTC" in texts[2]
+    assert "gave up 16 and gained 0" in texts[3]
+    assert "passed over 3 times, and the most that anybody gave was 16.6 %" in texts[3]
+    assert "ended with 1 and is in adl for 1 instruments" in texts[4]
+
+
+def test_a_run_in_which_nobody_fell_has_no_stages() -> None:
+    assert "What happened" not in lines(Facts(scenario="calm", symbols={}, event_times=0, records={}, answers={}))
