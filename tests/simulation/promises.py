@@ -22,7 +22,6 @@ class _Held:
 
     def __init__(self) -> None:
         self.by_wave: dict[int, dict[Position, int]] = defaultdict(dict)
-        self.traded: dict[Position, None] = {}  # by their owners: which holder lost lots by it, the streams do not say
         self.over: dict[int, None] = {}  # waves given up while the shard had yet to answer, in one step with its answer perhaps
         self.by_instruction: dict[int, dict[Position, int]] = defaultdict(dict)
         self.ended: dict[int, None] = {}  # results may come before the decision
@@ -68,8 +67,6 @@ class _Held:
         position = (row["account"], row["instrument"], row["position_side"])
         self.changes[position].append(row["lots"])
         self._done[row["instruction_id"] or 0, position] += abs(row["lots"])
-        if row["instruction_id"] is None:
-            self.traded[position] = None
         held = self.by_instruction.get(row["instruction_id"] or 0, {})
         if position in held:
             held[position] = max(0, held[position] - abs(row["lots"]))
@@ -129,7 +126,7 @@ def _shard(world: World, name: str, instruments: dict[int, int]) -> Iterator[str
         ]
         for wave, position, offer in offers:
             others = held.of(position, besides=wave)
-            if position not in held.traded and others + offer["offered_lots"] > abs(offer["lots"]):
+            if others + offer["offered_lots"] > abs(offer["lots"]):
                 yield (
                     f"promises: {name} step {step['step']} offers {offer['offered_lots']} of {abs(offer['lots'])} lots of {position} "
                     f"to wave {wave}, but others hold {others}"
