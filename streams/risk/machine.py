@@ -28,7 +28,7 @@ from streams.risk.marks import Marks
 from streams.risk.placements import Placements
 from streams.risk.refusals import dead_letter, fill_refusal, sequence_refusal
 from streams.risk.reservations import Reservations, Rooms
-from streams.risk.results import Results
+from streams.risk.results import Results, is_party
 from streams.risk.table import EMPTY, touch
 from streams.risk.totals import emit_totals
 from streams.risk.updates import Updates
@@ -280,9 +280,10 @@ class RiskMachine:
             return
         after = int(self.book.positions.rows["lots"][booked.position])
         self.reservations.filled(key, before, after, row["kind"], row["instruction_id"])
-        if row["instruction_id"] is not None and row["leg"] == 0:
-            self.results.note(row["instruction_id"], row["account"], lots=abs(row["lots"]))
         pool = fund_flows.fund_pool(self.book, row["account"])
+        is_awaited = (row["instruction_id"], row["account"]) in self.episodes.awaited
+        if row["leg"] == 0 and is_party(row, is_awaited=is_awaited, is_fund=pool is not None):
+            self.results.note(row["instruction_id"], row["account"], lots=abs(row["lots"]))
         if pool is not None:
             fund_flows.fill_flow(self.book, pool, row, booked.cash, out)
         self.asking.changed(key, row["time_us"], out)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from streams.domain.events import DeadLetterReason, InstructionKind, Outcome
+from streams.domain.events import DeadLetterReason, FillKind, InstructionKind, Outcome
 from streams.domain.state import StateTable
 from streams.risk.keys import Refused
 
@@ -95,3 +95,19 @@ class Results:
             DeadLetterReason.RESULT_CONTRADICTS_FILLS,
             f"the result says {said.lots} lots and {said.amount} units, the account's records say {executed.lots} and {executed.amount}",
         )
+
+
+def is_party(fill: Mapping[str, Any], *, is_awaited: bool, is_fund: bool) -> bool:
+    """Whether the account will get a result of the instruction that its fill names: who only traded against it will not.
+
+    `is_awaited`: its own group waits for that instruction; `is_fund`: the account is a pool's fund.
+    """
+    if fill["instruction_id"] is None:
+        return False
+    match fill["kind"]:
+        case FillKind.LIQUIDATION:
+            return is_awaited
+        case FillKind.UNWIND:
+            return is_fund
+        case _:
+            return True

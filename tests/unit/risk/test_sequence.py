@@ -147,6 +147,7 @@ def test_the_pools_task_hears_results_of_its_own_instructions_only() -> None:
         records.append(desk.fill(1, 3, 300, kind=of_fill, instruction_id=number))
         row = {"instruction_id": number, "kind": kind, "account": 1, "event_time_us": desk.now(), "account_seq": desk.seq(1), **fields}
         records.append(("instruction-results", row))
+    # 8 is no order of this shard, so nothing was noted of its fill and its result contradicts it; 7 is passed on.
     out = desk.feed(*records)
     assert [(r["instruction_id"], r["account"], r["executed_lots"]) for r in desk.rows("pool-results", out)] == [(7, 1, 3)]
 
@@ -182,3 +183,11 @@ def test_an_account_whose_first_snapshot_came_to_nothing_is_not_opened_by_droppi
     desk.seqs[1] = 2
     desk.feed(*desk.opening(1, 500, (1, 10, 1_000)))
     assert not is_suspect(desk)
+
+
+def test_who_only_traded_against_an_instruction_leaves_nothing_behind() -> None:
+    desk = opened(10_000)
+    desk.feed(*[desk.fill(1, 1, 100, kind=kind, instruction_id=n) for n, kind in enumerate((FillKind.LIQUIDATION, FillKind.UNWIND), 70)])
+    assert len(desk.machine.results.executed) == 0
+    desk.feed(desk.fill(1, 1, 100, kind=FillKind.ADL, instruction_id=77))
+    assert len(desk.machine.results.executed) == 1  # a party of it: its result is to come
