@@ -24,8 +24,9 @@ def _moments(race: Race, judge: Judge, row: dict[str, Any]) -> list[tuple[int, d
     if probe is not None:
         vector = {m["instrument"]: m["mark_ticks"] for m in probe["marks"]}
         return [(time_us, vector) for time_us in judge.between(probe["event_time_us"], row["event_time_us"])]
-    asked = [r["event_time_us"] for r in race.rows["insolvencies"] if (r["account"], r["instrument"], r["revision"]) == (
-        placement["account"], decision["instrument"], placement["revision"]) and r["event_time_us"] <= row["event_time_us"]]  # fmt: skip
+    named = placement["account"], decision["instrument"], placement["episode"], placement["revision"]
+    told = [r for r in race.rows["insolvencies"] if (r["account"], r["instrument"], r["episode"], r["revision"]) == named]
+    asked = [r["event_time_us"] for r in told if r["event_time_us"] <= row["event_time_us"]]
     return [(time_us, None) for time_us in judge.between(asked[-1], row["event_time_us"])]
 
 
@@ -40,6 +41,17 @@ def healthy_left_alone(race: Race, judge: Judge) -> Iterator[str]:
                 yield f"{kind} {row['instruction_id']} of {row['event_time_us']} is against group {group}, which is healthy: {worth}"
 
 
+def _answered(race: Race, row: dict[str, Any]) -> int | None:
+    """When the pool answered a request."""
+    named = row["account"], row["episode"], row["revision"]
+    for decision in race.rows["adl-decisions"]:
+        if decision["event_time_us"] >= row["event_time_us"] and any(
+            (p["account"], p["episode"], p["revision"]) == named for p in decision["placements"]
+        ):
+            return int(decision["event_time_us"])
+    return None
+
+
 def _attention(race: Race) -> dict[int, list[tuple[int, int]]]:
     """Times during which somebody is at an account: an open instruction, a request to the pool, SUSPECT."""
     end = 2**62
@@ -49,9 +61,7 @@ def _attention(race: Race) -> dict[int, list[tuple[int, int]]]:
         found[row["account"]].append((row["event_time_us"], over))
     for row in race.rows["insolvencies"]:
         if row["kind"] == InsolvencyKind.POSITION and row["lots"]:
-            over = next((d["event_time_us"] for d in race.rows["adl-decisions"] if d["event_time_us"] >= row["event_time_us"] and any(
-                (p["account"], p["revision"]) == (row["account"], row["revision"]) for p in d["placements"])), end)  # fmt: skip
-            found[row["account"]].append((row["event_time_us"], over))
+            found[row["account"]].append((row["event_time_us"], _answered(race, row) or end))
     suspect: dict[int, int] = {}
     for row in race.rows["account-states"]:
         if row["state"] == GroupState.SUSPECT:
@@ -86,14 +96,21 @@ def nobody_vanishes(race: Race, judge: Judge) -> Iterator[str]:
 
 
 def nobody_solvent_is_ruined(race: Race, judge: Judge) -> Iterator[str]:
-    """(c): who was deleveraged and at zero or more at the wave's marks is so after the fill, at these marks."""
+    """(c): who was deleveraged and at zero or more at the wave's marks is so after the fill, at these marks.
+
+    Not where its owner lost or took away the room itself, after it had been asked: the exchange executes its own customers' orders.
+    """
     vectors = {p["wave_id"]: {m["instrument"]: m["mark_ticks"] for m in p["marks"]} for p in race.rows["adl-probes"]}
+    asked = {p["wave_id"]: p["event_time_us"] for p in race.rows["adl-probes"]}
+    own = [*((t, a) for t, a, _ in race.exchange.own_trades), *race.exchange.withdrawals]
     for row in race.rows["adl-executions"]:
         vector = vectors.get(row["wave_id"])
         group = judge.group_of((row["account"], row["instrument"], row["position_side"]))
         filled = race.exchange.outcomes[row["instruction_id"], row["account"]][0]
         before = judge.at(filled - 1)
         if vector is None or not judge.held(group, before).keys() <= vector.keys():
+            continue
+        if any(account == row["account"] and asked[row["wave_id"]] < time_us <= filled for time_us, account in own):
             continue
         was, _ = judge.worth(group, before, vector)
         is_now, _ = judge.worth(group, judge.at(filled), vector)

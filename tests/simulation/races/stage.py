@@ -70,6 +70,7 @@ class Racing(Exchange):
         self.calm_us = 0
         self.books: dict[int, tuple[dict[Any, int], dict[Any, int], dict[int, int]]] = {}  # time -> (cash, lots, marks)
         self.own_trades: list[tuple[int, int, int]] = []  # (time, account, instrument): what its owner did, or a SNAPSHOT
+        self.withdrawals: list[tuple[int, int]] = []  # (time, account)
         self.outcomes: dict[tuple[int, int], tuple[int, int]] = {}  # (instruction, account) -> (time, outcome)
 
     @property
@@ -101,6 +102,8 @@ class Racing(Exchange):
                 stream == "account-updates" and row["kind"] == UpdateKind.SNAPSHOT and row["instrument"] is not None and time_us > START_US
             ):
                 self.own_trades.append((time_us, row["account"], row["instrument"]))
+            elif stream == "account-updates" and row["kind"] == UpdateKind.WITHDRAWAL:
+                self.withdrawals.append((time_us, row["account"]))
             elif stream == "instruction-results":
                 self.outcomes[row["instruction_id"], row["account"]] = (time_us, row["outcome"])
 

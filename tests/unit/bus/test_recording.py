@@ -112,12 +112,12 @@ async def test_recording_again_replaces_the_files(tmp_path: Path) -> None:
 
 
 async def test_a_stream_that_does_not_exist_is_not_recorded(tmp_path: Path) -> None:
-    with pytest.raises(CheckFailed, match="stream pools does not exist"):
+    with pytest.raises(CheckFailed, match="topic pools does not exist"):
         await record(await bus_of([]), tmp_path, topics=["pools"])
 
 
 async def test_a_directory_without_a_recording_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckFailed, match="holds no recorded streams"):
+    with pytest.raises(CheckFailed, match="holds no recorded topics"):
         await load(tmp_path)
 
 

@@ -108,7 +108,7 @@ def test_a_range_leaves_out_what_lies_before_and_behind_it_and_without_a_log_the
     reconcile(mine, "--from", f"marks={lost}", code=1)
     shutil.rmtree(mine / "log")
     _, complaints = reconcile(mine, code=1)
-    assert "holds no recorded streams: name the directory" in complaints[0]
+    assert "holds no recorded topics: name the directory" in complaints[0]
 
 
 def test_a_run_without_tables_has_nothing_to_compare(run: Path, tmp_path: Path) -> None:

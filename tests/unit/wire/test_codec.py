@@ -69,7 +69,7 @@ def test_nothing_read_gives_empty_columns() -> None:
 
 def test_text_is_a_list_and_nested_records_are_dicts_with_codes() -> None:
     row: dict[str, Any] = {"wave_id": 9, "pool": 1, "instrument": 2, "side": 3, "status": 1, "chunk": 0, "chunks": 1, "event_time_us": 5}
-    row |= {"placements": [{"account": 4, "position_side": 2, "revision": 1, "lots": 3, "instruction_id": None}], "rows": []}
+    row |= {"placements": [{"account": 4, "position_side": 2, "episode": 1, "revision": 1, "lots": 3, "instruction_id": None}], "rows": []}
     assert codec("adl-decisions").decode(codec("adl-decisions").encode([row])).columns["placements"] == [row["placements"]]
     note = {
         "event_time_us": 5,
