@@ -8,7 +8,7 @@ from tests.simulation.races.checks import problems
 from tests.simulation.races.rules import RULES
 from tests.simulation.races.stage import run
 
-SEEDS = 200
+SEEDS = 100
 SEEDS_WITHOUT = 150
 
 
