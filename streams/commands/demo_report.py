@@ -121,6 +121,7 @@ def report_lines(outcome: Outcome) -> list[str]:
         event_times=outcome.turns,
         records={stream: summary.records[stream] for stream in EXCHANGE_STREAMS},
         answers={answer.name: summary.answers[answer.name] for answer in Answer},
+        unwanted=summary.unwanted,
         states=summary.rows["account-states"],
         executions=[row for row in summary.rows["adl-executions"] if row["lots"]],
         waves=summary.rows["adl-waves"],

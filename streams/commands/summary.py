@@ -54,6 +54,7 @@ class Summary:
     rows: dict[str, list[Row]] = field(default_factory=dict)  # of the KEPT streams
     symbols: dict[int, str] = field(default_factory=dict)
     forced: dict[tuple[int, int], Forced] = field(default_factory=dict)
+    unwanted: int = 0  # liquidation orders that found nobody
     published_violations: int = 0
 
     @property
@@ -98,6 +99,7 @@ async def summary_of(bus: Bus) -> Summary:
         summary.instructions[InstructionKind(row["kind"])] += 1
         accounts[row["instruction_id"]] = row["account"]
     async for row in _rows(bus, "instruction-results"):
+        summary.unwanted += row["kind"] == InstructionKind.LIQUIDATE and row["outcome"] == Outcome.UNFILLED
         summary.answers[Outcome(row["outcome"]).name] += row["account"] == accounts.get(row["instruction_id"])
     summary.forced = count_forced([row async for row in _forced_fills(bus)])
     summary.published_violations = await _violations(bus)

@@ -89,9 +89,9 @@ class Market:
         if isinstance(parsed, tuple):
             return parsed
         known = self.pools.get(parsed.pool)
-        if refused := fund_refusal((pool for _, pool in self.pools.items()), parsed):
-            return refused
         if known is None or parsed.version > known.version:
+            if refused := fund_refusal((pool for _, pool in self.pools.items()), parsed):
+                return refused
             if known is not None:
                 del self._funds[known.fund_account][known.pool]
             self.pools[parsed.pool] = parsed

@@ -10,7 +10,7 @@ from streams.bus.columns import ByteColumn, joined_bytes, joined_numbers, number
 from streams.bus.contract import Bus, Chunk, Reader, TopicPartition
 from streams.errors import CheckFailed
 from streams.topics import STREAMS, TOPICS
-from streams.wire.kinds import stream_codes
+from streams.wire.kinds import NO_STREAM, stream_codes
 
 POLL_RECORDS = 20_000
 POLL_TIMEOUT_MS = 200
@@ -61,11 +61,12 @@ def by_partition(chunks: Iterable[Chunk]) -> dict[TopicPartition, list[Chunk]]:
 
 
 def only(chunk: Chunk, stream: str) -> Chunk:
-    """The records of a chunk that are of this stream: all, where its topic carries no other."""
+    """The records of a chunk that are of this stream: all, where its topic carries no other. Those of no stream count to the topic's first."""
     streams = TOPICS[chunk.topic].streams if chunk.topic in TOPICS else (chunk.topic,)
     if len(streams) == 1 or not len(chunk):
         return chunk
-    places = np.flatnonzero(stream_codes(chunk.topic, chunk.values) == streams.index(stream))
+    codes = stream_codes(chunk.topic, chunk.values)
+    places = np.flatnonzero(np.where(codes == NO_STREAM, 0, codes) == streams.index(stream))
     return Chunk(
         chunk.topic,
         chunk.partition,

@@ -200,10 +200,10 @@ class Book:
 
     def set_pool(self, pool: Pool) -> Refused | None:
         """Take over a version of a pool's parameters. Its fund's account is a fund, whatever it was opened as."""
-        if refused := fund_refusal((other for _, other in self.pools.items()), pool):
-            return refused
         known = self.pools.get(pool.pool)
         if known is None or pool.version > known.version:
+            if refused := fund_refusal((other for _, other in self.pools.items()), pool):
+                return refused
             self.pools[pool.pool] = pool
             self._load_parameters()
             if (row := self.account_row(pool.fund_account)) != EMPTY:

@@ -195,7 +195,7 @@ class RiskMachine:
         known = self.book.pools.get(row["pool"])
         refused = self.book.set_pool(parsed) if isinstance(parsed, Pool) else parsed
         if isinstance(parsed, Pool) and not refused:
-            if known is None or known.fund_account != parsed.fund_account:
+            if known is None or (parsed.version > known.version and known.fund_account != parsed.fund_account):
                 fund_flows.found(self.book, parsed, row["time_us"], out)
             for number, parameters in self.book.parameters.items() if is_first else ():
                 if parameters.pool == parsed.pool:

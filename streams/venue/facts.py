@@ -22,8 +22,9 @@ class Forced:
 class Facts:
     """What a run left behind, as its caller collected it.
 
-    `records`: how many per stream. `answers`: instructions by outcome. `sums`: by name, each must be zero. `differences`: lines of the comparison
-    of books. `digests`: by name. `units`: settlement units shown as one (1: show the units themselves).
+    `records`: how many per stream. `answers`: instructions by outcome; `unwanted`: liquidation orders that found nobody. `sums`: by name, each
+    must be zero. `differences`: lines of the comparison of books. `digests`: by name. `units`: settlement units shown as one (1: show the units
+    themselves).
     """
 
     scenario: str
@@ -31,6 +32,7 @@ class Facts:
     event_times: int
     records: Mapping[str, int]
     answers: Mapping[str, int]
+    unwanted: int = 0
     states: Sequence[Row] = ()
     executions: Sequence[Row] = ()
     waves: Sequence[Row] = ()

@@ -42,10 +42,9 @@ def _marks(fallen: Sequence[Row]) -> str:
 
 def _market(facts: Facts) -> str:
     sold = _traded(facts, FillKind.LIQUIDATION)
-    unfilled = facts.answers.get("UNFILLED", 0)
     return (
         f"Groups that still had something were ordered out at the market, never at a price that leaves them owing, and the market took {sold}. "
-        f"{unfilled:,} orders found nobody within that price: the book was too thin for what had to go at once."
+        f"{facts.unwanted:,} orders found nobody within that price: the book was too thin for what had to go at once."
     )
 
 
@@ -63,10 +62,9 @@ def _fund(facts: Facts) -> str:
     if refused is None:
         return took + "It could bear all that it was offered."
     symbol = facts.symbols.get(refused["instrument"], str(refused["instrument"]))
-    return (
-        took
-        + f"At {_clock(refused['event_time_us'])} it was worth too little for the next loss, first in {symbol}: from there on winners had to give."
-    )
+    at = _clock(refused["event_time_us"])
+    text = f"At {at} it could no longer take all that it was offered, first in {symbol}: from there on winners had to give."
+    return took + text
 
 
 def _winners(facts: Facts) -> str:
@@ -77,9 +75,9 @@ def _winners(facts: Facts) -> str:
     return (
         f"{len(facts.executions):,} positions of {len({row['account'] for row in facts.executions}):,} accounts on the winning side were closed, "
         "the first in the pool's published order first, at the bankruptcy price of those they were set against: measured at the mark they "
-        f"gave up {money(gave, facts.units)} and gained {money(gained, facts.units)}. Nobody was made insolvent by it: candidates who could not bear "
-        f"the loss were passed over {passed_over:,} times, and the most that anybody gave was {percent(largest, PPM)} of the profit on what "
-        "was closed."
+        f"gave up {money(gave, facts.units)} and gained {money(gained, facts.units)}. By rule nobody gives more than its equity bears: candidates "
+        f"who could not bear the loss were passed over {passed_over:,} times, and the largest loss against the mark was "
+        f"{percent(largest, PPM)} of the profit on what was closed."
     )
 
 

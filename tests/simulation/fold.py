@@ -68,7 +68,8 @@ def _one_by_one(said: Outputs) -> Iterator[tuple[str, list[tuple[int, dict[str, 
     """What was said row by row, in the order in which it was said."""
     queues = {stream: iter(rows) for stream, rows in said.rows.items()}
     for stream in said.order:
-        yield stream, [next(queues[stream])]  # type: ignore[list-item]
+        partition, row = next(queues[stream])
+        yield stream, [(partition, dict(row))]
 
 
 def _from_columns(said: Outputs) -> Iterator[tuple[str, list[tuple[int, dict[str, Any]]]]]:

@@ -22,6 +22,7 @@ from streams.engine.standby import Standby
 from streams.engine.task import MachineFactory, Task, TaskSpec
 from streams.engine.verify import verify_bus
 from streams.risk.layout import Tables, add_account
+from streams.risk.machine import RiskMachine
 from streams.risk.table import kernel, touch
 from streams.tasks import machine_for
 from streams.topics import ACCOUNT_EVENTS, EXCHANGE_TOPICS
@@ -168,8 +169,8 @@ async def recovery(_broker: str, _deployment: str, size: int) -> Figures:
     opening = MemoryBus()
     await inputs.make_topics(opening, 1)
     reader, step = await opening.reader(spec.inputs()), None
-    book = task.machine.book  # type: ignore[attr-defined]
-    _open(book.tables(size + 4), np.arange(2, size + 1))  # as their SNAPSHOTs would have left them
+    assert isinstance(task.machine, RiskMachine)
+    _open(task.machine.book.tables(size + 4), np.arange(2, size + 1))  # as their SNAPSHOTs would have left them
     for records in (inputs.openings(1), new_blocks("fills", inputs.two_each(size))):
         await inputs.commit_all(opening, "venue", records)
         while chunks := await reader.poll(max_records=100_000, timeout_ms=0):

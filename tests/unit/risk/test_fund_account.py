@@ -77,3 +77,12 @@ def test_funding_of_an_isolated_position_is_paid_by_its_bucket() -> None:
     desk.feed(instrument(), pool(), *desk.opening(1, 1_000, (1, 10, 1_000), isolated=True))
     desk.feed(desk.update(1, UpdateKind.FUNDING, -7, instrument=1, position_side=1))
     assert desk.wallet(1, 1, 1) == 993
+
+
+def test_an_older_version_of_a_pool_that_comes_again_founds_nothing_and_is_refused_by_nobody() -> None:
+    desk = Desk()
+    desk.feed(instrument(), *desk.opening(FUND, 70), *desk.opening(32, 5), pool(), pool(version=2, fund_account=32))
+    desk.feed(pool(pool=2, fund_account=FUND))
+    out = desk.feed(pool())
+    assert (flows(desk, out), out.refusals) == ([], [])
+    assert desk.machine.book.pools[1].fund_account == 32

@@ -22,7 +22,8 @@ FACTS = Facts(
     symbols={1: "BTC"},
     event_times=6,
     records={"fills": 8, "marks": 2},
-    answers={"FILLED": 5, "REJECTED": 0},
+    answers={"FILLED": 5, "REJECTED": 0, "UNFILLED": 9},
+    unwanted=2,
     states=[
         {"event_time_us": 3_661_000_000, "account": 11, "asset": 1, "group_instrument": 1, "group_side": 1, "state": int(GroupState.BANKRUPT)}
     ],
@@ -94,11 +95,12 @@ def test_each_stage_is_told_in_two_sentences_with_the_figures_of_the_run() -> No
     texts = [" ".join(line.strip() for line in told[at + 1 : end]) for at, end in zip(places, ends, strict=True)]
     assert [len(re.findall(r"[.](?: |$)", text)) for text in texts] == [2, 2, 2, 2, 2]
     assert "Between 01:01:01 UTC and 01:01:01 UTC the marks took 1 groups" in texts[0]
+    assert "2 orders found nobody" in texts[1]  # not the 9 of all kinds
     assert "180 in 1 pieces" in texts[2]
     assert "it lost 4" in texts[2]
-    assert "At 01:01:02 UTC it was worth too little for the next loss, first in BTC" in texts[2]
+    assert "At 01:01:02 UTC it could no longer take all that it was offered, first in BTC" in texts[2]
     assert "gave up 16 and gained 0" in texts[3]
-    assert "passed over 3 times, and the most that anybody gave was 16.6 %" in texts[3]
+    assert "passed over 3 times, and the largest loss against the mark was 16.6 %" in texts[3]
     assert "ended with 1 and is in adl for 1 instruments" in texts[4]
 
 
