@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from streams.bus.columns import ByteColumn
 from streams.bus.contract import Chunk, TopicPartition
 from streams.domain.events import NULL
-from streams.engine.chunks import cut, join
+from streams.engine.chunks import cut
 from streams.engine.merge import EVENT_TIME_END_US
 from streams.engine.task import TaskSpec
 from streams.wire.times import event_times
@@ -136,8 +136,13 @@ class TimeGate:
         lane.looked_at = len(lane.chunks)
         for chunk in new:
             chunk.values = ByteColumn.of(chunk.values)
-        found = [event_times(chunk.values) for chunk in new]
-        lane.times = merge_times(np.concatenate([lane.times, *found]), self._floor(lane))
+        found = np.concatenate([event_times(chunk.values) for chunk in new])
+        known, floor_us = lane.times, self._floor(lane)
+        behind_known = merge_times(found, int(known[-1]) if len(known) else floor_us)
+        if behind_known is not None:
+            lane.times = np.concatenate([known, behind_known]) if len(known) else behind_known
+        else:
+            lane.times = corrected_times(np.concatenate([known, found]), floor_us)
 
     def _shown(self, lane: _Lane) -> int:
         """The merge time below which nothing of a partition is still to come, as far as what has been read shows it."""
@@ -160,10 +165,10 @@ class TimeGate:
             side = "right" if lane.place <= (rank, partition) else "left"
             count = int(np.searchsorted(lane.times, time_us, side))  # type: ignore[call-overload]
             if count:
-                taken.append(self._cut_off(lane, count))
+                taken += self._cut_off(lane, count)
         return taken
 
-    def _cut_off(self, lane: _Lane, count: int) -> Chunk:
+    def _cut_off(self, lane: _Lane, count: int) -> list[Chunk]:
         """The first records of a partition."""
         head, left, parts = [], count, lane.chunks
         while left and parts and len(parts[0]) <= left:
@@ -174,7 +179,7 @@ class TimeGate:
             head.append(first)
         lane.floor_us, lane.times, lane.looked_at = int(lane.times[count - 1]), lane.times[count:], len(parts)
         self.waiting -= count
-        return join(head)
+        return head
 
     def _gave_up(self, lanes: Sequence[_Lane], now_ms: int) -> bool:
         """Whether the patience with some of these is over."""
@@ -192,15 +197,21 @@ class TimeGate:
         return bool(late)
 
 
-def merge_times(times: Ints, floor_us: int) -> Ints:
-    """Merge times of a partition's records from their event times (NULL where there is none), behind one of `floor_us`; they never fall.
+def merge_times(times: Ints, floor_us: int) -> Ints | None:
+    """Merge times of a partition's records from their event times (NULL where there is none), behind one of `floor_us`: the running maximum.
 
-    The running maximum, but a time more than LEAP_US before it shows that the maximum was none: then what follows begins anew, and what came
-    before counts as no later than it.
+    None where a time more than LEAP_US before it shows that the maximum was none: then all that is not taken is looked at again.
     """
-    usable = np.where((times < 0) | (times >= EVENT_TIME_END_US), NULL, times)
+    usable = _usable(times)
+    highest = np.maximum(np.maximum.accumulate(usable), floor_us) if len(usable) else usable
+    return None if ((usable != NULL) & (usable < highest - LEAP_US)).any() else highest
+
+
+def corrected_times(times: Ints, floor_us: int) -> Ints:
+    """Merge times where the running maximum falls: what follows a maximum that was none begins anew, and what came before counts as no later."""
+    usable = _usable(times)
     merged = np.empty_like(usable)
-    at, fell = 0, False
+    at = 0
     while at < len(usable):
         rest = usable[at:]
         highest = np.maximum(np.maximum.accumulate(rest), floor_us)
@@ -208,6 +219,10 @@ def merge_times(times: Ints, floor_us: int) -> Ints:
         stop = at + (int(falls[0]) if len(falls) else len(rest))
         merged[at:stop] = highest[: stop - at]
         if stop < len(usable):
-            floor_us, fell = int(usable[stop]), True
+            floor_us = int(usable[stop])
         at = stop
-    return np.minimum.accumulate(merged[::-1])[::-1] if fell else merged
+    return np.minimum.accumulate(merged[::-1])[::-1]
+
+
+def _usable(times: Ints) -> Ints:
+    return np.where((times < 0) | (times >= EVENT_TIME_END_US), NULL, times)

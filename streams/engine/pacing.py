@@ -27,12 +27,12 @@ class Pace:
     ask_for: int = FULL_READ
 
     def stepped(self, *, records: int, took_ms: int, urgent: bool) -> None:
-        """Half the size after a step that took too long, twice the size after a full one that took less than half of what it may."""
+        """Half the size after a step that took too long, twice the size after a quick one that was at least half full: the rest may be held back."""
         if self.target_ms is None:
             return
         low, high = READ_BOUNDS
         may_take_ms = self.target_ms if urgent else self.target_ms * PATIENCE
         if took_ms > may_take_ms:
             self.ask_for = max(low, self.ask_for // 2)
-        elif records >= self.ask_for and took_ms * 2 < may_take_ms:
+        elif records * 2 >= self.ask_for and took_ms * 2 < may_take_ms:
             self.ask_for = min(high, self.ask_for * 2)

@@ -271,14 +271,21 @@ class ShardRunner:
         return taken
 
     async def _in_order(self, live: Live, wait_ms: int) -> list[Chunk]:
-        """What may be taken in the order of event time: reads until something may, or until a read brings nothing."""
+        """What may be taken in the order of event time: reads until something may, or until a read brings nothing.
+
+        One that is behind gathers as much as a step may take before it judges: it would else take a little of each read, at the price of a step.
+        """
         if live.order is None:
             return await self._read(live, wait_ms)
         while True:
             most = min(self._pace.ask_for, live.order.room)
             chunks = await live.reader.poll(max_records=most, timeout_ms=wait_ms, partitions=live.order.wanted())
             live.order.push(chunks)
-            taken = live.order.take(live.reader.unread(), self._now_ms())
+            unread = live.reader.unread()
+            if unread and chunks and live.order.waiting < self._pace.ask_for:
+                wait_ms = 0
+                continue
+            taken = live.order.take(unread, self._now_ms())
             # From the step that takes this on, decisions may differ from those of a shard that had everything.
             self._alarm([(name, {**facts, "step": live.task.number + 1}) for name, facts in live.order.alarms()])
             if taken or not chunks:

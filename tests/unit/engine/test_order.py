@@ -43,7 +43,11 @@ class Reading:
     def takes(self, now_ms: int = 0) -> dict[str, list[int]]:
         """How the offsets are that may be taken, by `stream/partition`."""
         taken = self.gate.take([partition for partition, end in self.ends.items() if self.positions[partition] < end], now_ms)
-        return {f"{chunk.topic}/{chunk.partition}": [*chunk.offsets] for chunk in taken if len(chunk)}
+        offsets: dict[str, list[int]] = {}
+        for chunk in taken:
+            if len(chunk):
+                offsets.setdefault(f"{chunk.topic}/{chunk.partition}", []).extend(chunk.offsets)
+        return offsets
 
 
 def test_a_shard_that_is_up_to_date_takes_everything_at_once() -> None:
