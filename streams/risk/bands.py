@@ -11,14 +11,16 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.domain.events import NULL, Grade
-from streams.risk.layout import BLOCK, BLOCKS, NEVER_HIGH, NEVER_LOW, PENDING, Bands, Tables
+from streams.domain.events import NULL, Grade, GroupState
+from streams.risk.layout import BLOCK, BLOCKS, NEVER_HIGH, NEVER_LOW, PENDING, UNKNOWN, Bands, Tables
 from streams.risk.table import EMPTY, kernel, touch
-from streams.risk.valuation import classify, evaluate, ppm_ceil, tier_of
+from streams.risk.valuation import classify, evaluate, maintenance_of, ppm_ceil, tier_of
 
 _PPM: Final = 1_000_000
 _SECOND_US: Final = 1_000_000
 _GOOD: Final = int(Grade.GOOD)
+_HEALTHY: Final = int(GroupState.HEALTHY)
+_SPARED: Final = 8  # one part in so many
 
 
 @kernel
@@ -67,11 +69,37 @@ def _distance(base: int, rate_ppm: int, alpha_ppm: int, budget: int) -> int:
 
 
 @kernel
-def _budget(equity: int, maintenance: int, alpha_ppm: int, count: int, tiers: int) -> int:
-    """What each of `count` positions may use of |equity - alpha x maintenance|, rounding taken off."""
-    gap = abs(equity - ppm_ceil(maintenance, alpha_ppm))
-    slack = ppm_ceil(2 * count + tiers, alpha_ppm) + 2
-    return (gap - slack) // count
+def _gap(equity: int, maintenance: int, alpha_ppm: int, count: int, tiers: int) -> int:
+    """|equity - alpha x maintenance|, rounding taken off."""
+    return abs(equity - ppm_ceil(maintenance, alpha_ppm)) - (ppm_ceil(2 * count + tiers, alpha_ppm) + 2)
+
+
+@kernel
+def _spare(tables: Tables, group: int, gap: int, part: int, alpha_ppm: int) -> int:
+    """Keep one part in `part` of a healthy group's smallest gap, that of alpha, to spare for fills; how much that is. Of any other group nothing.
+
+    A fill moves equity and one maintenance: while such moves fit what is left, no threshold is crossed, whatever the marks within the bands.
+    """
+    g = tables.groups.rows
+    if g["state"][group] != _HEALTHY or gap <= 0:
+        return 0
+    g["spare"][group], g["spare_ppm"][group] = gap // part, alpha_ppm
+    return gap // part
+
+
+@kernel
+def spare_after(tables: Tables, group: int, instrument_row: int, lots: int, change: int, quote: int) -> int:
+    """What a group has to spare after a fill of `change` lots for `quote` in a position of `lots`; UNKNOWN where the group must be looked at.
+
+    At marks in force equity moves by change x mark - quote, wherever the cost basis puts it, and maintenance by the position's own.
+    """
+    g, ins = tables.groups.rows, tables.instruments.rows
+    alpha_ppm, lot_value = g["spare_ppm"][group], ins["mark_ticks"][instrument_row] * ins["value_per_tick_lot"][instrument_row]
+    if g["spare"][group] <= 0 or lot_value == 0 or ins["warning_ppm"][instrument_row] > alpha_ppm:
+        return UNKNOWN
+    before, after = maintenance_of(tables, instrument_row, lots * lot_value), maintenance_of(tables, instrument_row, (lots + change) * lot_value)
+    left = g["spare"][group] - abs(change * lot_value - quote) - ppm_ceil(abs(after - before), alpha_ppm) - 2
+    return max(UNKNOWN, int(left))
 
 
 @kernel
@@ -89,14 +117,17 @@ def reband(tables: Tables, group: int) -> int:
 def _band(tables: Tables, group: int, equity: int, maintenance: int, count: int, priced: bool) -> int:
     """`reband` of a watched group that has just been evaluated."""
     g, p, ins = tables.groups.rows, tables.positions.rows, tables.instruments.rows
+    g["spare"][group] = UNKNOWN
     warning, tiers = _warning_ratio(tables, group)
     state = classify(equity, maintenance, warning)
     if count == 0 or not priced or g["in_episode"][group] != 0 or state != g["state"][group]:
         _set_all(tables, group, NEVER_HIGH, NEVER_LOW)
         return state
-    bankrupt = _budget(equity, maintenance, 0, count, tiers)
-    liquidatable = _budget(equity, maintenance, _PPM, count, tiers)
-    warned = _budget(equity, maintenance, warning, count, tiers)
+    strictest = max(_PPM, warning)
+    spare = _spare(tables, group, _gap(equity, maintenance, strictest, count, tiers), _SPARED, strictest)
+    bankrupt = (_gap(equity, maintenance, 0, count, tiers) - spare) // count
+    liquidatable = (_gap(equity, maintenance, _PPM, count, tiers) - spare) // count
+    warned = (_gap(equity, maintenance, warning, count, tiers) - spare) // count
     row = g["first_position"][group]
     while row != EMPTY:
         low, high = NEVER_LOW, NEVER_HIGH
@@ -151,8 +182,14 @@ def is_crossing(tables: Tables, group: int) -> bool:
         return False
     if g["in_episode"][group] != 0:
         return True
-    equity, maintenance, _, priced = evaluate(tables, group)
-    return bool(priced and classify(equity, maintenance, _warning_ratio(tables, group)[0]) != g["state"][group])
+    equity, maintenance, count, priced = evaluate(tables, group)
+    warning, tiers = _warning_ratio(tables, group)
+    if priced and classify(equity, maintenance, warning) != g["state"][group]:
+        return True
+    if priced and g["pending"][group] != 0:  # no mark passes before its bands are set: all of the gap is to spare
+        strictest = max(_PPM, warning)
+        _spare(tables, group, _gap(equity, maintenance, strictest, count, tiers), 1, strictest)
+    return False
 
 
 @kernel

@@ -36,7 +36,7 @@ class Book:
         )  # fmt: skip
         self.groups = RowTable(
             "groups", ("account_row", "asset", "instrument", "side", "wallet", "state", "in_episode"),
-            ("watched", "first_position", "next_group", "open_positions", "listed", "pending"), salt=2,
+            ("watched", "first_position", "next_group", "open_positions", "listed", "pending", "spare", "spare_ppm"), salt=2,
         )  # fmt: skip
         self.positions = RowTable("positions", ("group", "instrument_row", "side", "lots", "cost", "reserved"), ("next_position", "slot"), salt=3)
         self.instruments = RowTable(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streams.domain.events import FillKind, MarginMode, PositionSide
 from streams.domain.money import MAX_ACCOUNT, MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET
-from streams.risk.bands import is_crossing
+from streams.risk.bands import is_crossing, spare_after
 from streams.risk.layout import Tables, add_group, add_position, move_wallet, position_key, set_position
 from streams.risk.table import EMPTY, find, kernel, touch
 
@@ -94,7 +94,9 @@ def _apply_fast_fill(tables: Tables, fills: FillColumns, n: int) -> int:
     if lots == 0 or (lots > 0) == (change > 0):
         if abs(lots + change) > tables.instruments.rows["max_lots"][instrument_row] or abs(cost + quote) > _MAX_VALUE:
             return EMPTY
+        left = spare_after(tables, group, instrument_row, lots, change, quote)
         set_position(tables, row, lots + change, cost + quote)
+        g["spare"][group] = left
         return group
     size, flow = abs(lots), abs(change)
     closing = min(size, flow)
@@ -107,8 +109,10 @@ def _apply_fast_fill(tables: Tables, fills: FillColumns, n: int) -> int:
         return EMPTY  # flat and below zero may be a deficit
     if abs(lots_after) > tables.instruments.rows["max_lots"][instrument_row]:
         return EMPTY
+    left = spare_after(tables, group, instrument_row, lots, change, quote)
     move_wallet(tables, group, cash)
     set_position(tables, row, lots_after, opened_quote if flow > size else cost - released)
+    g["spare"][group] = left
     return group
 
 
@@ -132,6 +136,6 @@ def apply_fills(tables: Tables, fills: FillColumns, start: int, stop: int) -> tu
             return n, duplicates, EMPTY
         a["seq"][account_row] = fills.account_seq[n]
         touch(tables.accounts, account_row)
-        if is_crossing(tables, group):
+        if tables.groups.rows["spare"][group] < 0 and is_crossing(tables, group):
             return n + 1, duplicates, group
     return stop, duplicates, EMPTY

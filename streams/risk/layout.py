@@ -17,6 +17,7 @@ NEVER_LOW: Final = -(2**62)  # a band that no mark leaves
 NEVER_HIGH: Final = 2**62
 BLOCKS: Final = 0  # places in Bands.counts
 PENDING: Final = 1
+UNKNOWN: Final = -1  # of groups.spare: what the group has to spare must be measured
 _HEALTHY: Final = int(GroupState.HEALTHY)
 _USER: Final = int(Role.USER)
 _MAKER: Final = int(Role.MAKER)
@@ -167,8 +168,9 @@ def add_position(tables: Tables, account_row: int, instrument_row: int, side: in
 
 @kernel
 def make_pending(tables: Tables, group: int) -> None:
-    """The group's bands no longer hold: set them anew at the next mark."""
+    """The group's bands, and what it has to spare, no longer hold: bands are set anew at the next mark."""
     g, bands = tables.groups.rows, tables.bands
+    g["spare"][group] = UNKNOWN
     if g["pending"][group] == 0:
         g["pending"][group] = 1
         bands.pending[bands.counts[PENDING]] = group

@@ -94,8 +94,8 @@ def test_a_band_is_as_wide_as_the_group_can_bear() -> None:
     book.move_wallet(group, 100)
     settle_pending(book.tables())
     slot = int(book.positions.rows["slot"][book.held(group)[0]])
-    # |f| = 80 less slack 2 + 1 + 2 = 5; a tick moves f by at most 4 + ceil(0.4) = 5: 15 ticks
-    assert (int(book.tables().bands.low[slot]), int(book.tables().bands.high[slot])) == (35, 65)
+    # |f| = 80 less slack 2 + 1 + 2 = 5: 75, of which 9 are to spare for fills; a tick moves f by at most 4 + ceil(0.4) = 5: 13 ticks
+    assert (int(book.tables().bands.low[slot]), int(book.tables().bands.high[slot])) == (37, 63)
 
 
 def test_a_band_ends_below_the_floor_of_a_steeper_tier() -> None:
@@ -104,5 +104,5 @@ def test_a_band_ends_below_the_floor_of_a_steeper_tier() -> None:
     book.move_wallet(group, 900)
     settle_pending(book.tables())
     slot = int(book.positions.rows["slot"][book.held(group)[0]])
-    # (899 - 6) // (20 + 1) = 42 ticks down; up only to 74, since 75 x 20 = 1,500
-    assert (int(book.tables().bands.low[slot]), int(book.tables().bands.high[slot])) == (8, 74)
+    # 899 - 6 = 893, of which 111 are to spare for fills: 782 // (20 + 1) = 37 ticks down; up only to 74, since 75 x 20 = 1,500
+    assert (int(book.tables().bands.low[slot]), int(book.tables().bands.high[slot])) == (13, 74)
