@@ -12,17 +12,17 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from streams.adl.allocation import Allocation, Giver, Group, Wanted, allocate
+from streams.adl.allocation import Allocation, Giver, Room, Wanted, allocate
 from streams.adl.matching import Side, may_meet, meet
 from streams.adl.requests import Market as MarketSide
 from streams.adl.requests import Requests, market_of
-from streams.adl.wave import Candidate, Chunk, Match, Piece, Standing, Wave, Waves
+from streams.adl.wave import Candidate, Chunk, Match, Piece, Standing, Wave, Waves, group_of
 from streams.domain.batch import Outputs
-from streams.domain.events import AdlWhen, CauseKind, InstructionKind, MarginMode, PositionSide, PriceRule, RoomFloor, WaveStatus
+from streams.domain.events import AdlWhen, CauseKind, InstructionKind, PositionSide, PriceRule, RoomFloor, WaveStatus
 from streams.domain.instructions import OpenInstructions, instruction_row
 from streams.domain.market import Market, MarkPrice
 from streams.domain.money import PPM, div_ceil, div_floor
-from streams.domain.resolution import Unplaced
+from streams.domain.resolution import Group, Party, Unplaced
 from streams.ranking.order import Candidates, rank
 
 DECISION_ROWS: Final = 4096  # about 120 kB a record, far below a broker's limit of 1 MB
@@ -192,9 +192,8 @@ class Deciding:
         one, other = sorted((long, short), key=lambda p: (p.equity, p.episode.group.account))
         row = instruction_row(
             kind=InstructionKind.ADL, pool=self._market.pools[one.pool], cause_kind=CauseKind.EPISODE, cause_id=one.episode.id,
-            attempt=self._requests.attempt(one), account=one.episode.group.account, partition=one.partition, now_us=now_us,
-            instrument=one.instrument, position_side=one.position_side, lots=-one.sign * lots, quote=-one.sign * quote,
-            counter_account=other.episode.group.account, counter_position_side=other.position_side, counter_partition=other.partition, mark=mark,
+            attempt=self._requests.attempt(one), party=one.party, counter=other.party, now_us=now_us, lots=-one.sign * lots,
+            quote=-one.sign * quote, mark=mark,
         )  # fmt: skip
         self._requests.sent(one)
         return self._instructions.send(out, row, one.episode, other.episode)
@@ -216,17 +215,17 @@ class Deciding:
             may_give = position.equity < 0 or wave.adl_when == AdlWhen.UNPLACED
             loss = loss_to_taker(position, wave.lot_value, wave.price_rule, wave.price_cap_ppm)
             wanted.append(Wanted(position.lots, position.quote, loss) if may_give else Wanted(0, 0, 0))
-        numbers: dict[tuple[int, ...], int] = {}
-        reserved: dict[tuple[int, ...], int] = {}
+        numbers: dict[Group, int] = {}
+        reserved: dict[Group, int] = {}
         for candidate in ranked:
-            group = _group(wave, candidate)
+            group = group_of(wave, candidate)
             numbers.setdefault(group, len(numbers))
             reserved[group] = min(reserved.get(group, candidate.room_reserved), candidate.room_reserved)
-        groups = [Group(0, 0)] * len(numbers)
+        groups = [Room(0, 0)] * len(numbers)
         for candidate in ranked:
-            group = _group(wave, candidate)
-            groups[numbers[group]] = Group(candidate.group_equity - reserved[group], candidate.group_maintenance)
-        givers = [Giver(numbers[_group(wave, c)], c.offered_lots, abs(c.lots)) for c in ranked]
+            group = group_of(wave, candidate)
+            groups[numbers[group]] = Room(candidate.group_equity - reserved[group], candidate.group_maintenance)
+        givers = [Giver(numbers[group_of(wave, c)], c.offered_lots, abs(c.lots)) for c in ranked]
         instrument = self._market.instruments[wave.market.instrument]
         requirement = (lambda lots: instrument.maintenance(lots * wave.lot_value)) if wave.room_floor == RoomFloor.MAINTENANCE else None
         return allocate(wanted, givers, groups, requirement)
@@ -242,13 +241,11 @@ class Deciding:
             position = asking.position
             # The id does not name the counter-account's leg: two legs of one account differ in the attempt.
             attempt = attempts[pair.liquidated, candidate.account] = attempts.get((pair.liquidated, candidate.account), 0) + 1
+            counter = Party(group_of(wave, candidate), candidate.partition, wave.market.instrument, candidate.position_side)
             row = instruction_row(
-                kind=InstructionKind.ADL, pool=pool, cause_kind=CauseKind.WAVE, cause_id=wave.wave_id, attempt=attempt,
-                account=position.episode.group.account, partition=position.partition, now_us=now_us, instrument=wave.market.instrument,
-                position_side=position.position_side, lots=-position.sign * pair.lots,
-                quote=-(position.sign * pair.lots * wave.lot_value + pair.loss), counter_account=candidate.account,
-                counter_position_side=candidate.position_side, counter_partition=candidate.partition, mark=wave.mark,
-                policy_version=wave.policy_version,
+                kind=InstructionKind.ADL, pool=pool, cause_kind=CauseKind.WAVE, cause_id=wave.wave_id, attempt=attempt, party=position.party,
+                counter=counter, now_us=now_us, lots=-position.sign * pair.lots,
+                quote=-(position.sign * pair.lots * wave.lot_value + pair.loss), mark=wave.mark, policy_version=wave.policy_version,
             )  # fmt: skip
             key = self._instructions.send(out, row, position.episode)
             match = Match(wave.wave_id, pair.liquidated, pair.offsetting + 1, ahead[pair.offsetting], candidate, pair.lots, pair.quote, pair.room)
@@ -312,11 +309,6 @@ def loss_per_lot(positions: Iterable[Unplaced], lot_value: int, rule: PriceRule,
 
 def _total(chunks: Iterable[tuple[int, Chunk]], name: str) -> int:
     return sum(int(getattr(chunk, name)) for number, chunk in chunks if number == 0)
-
-
-def _group(wave: Wave, candidate: Candidate) -> tuple[int, ...]:
-    is_isolated = candidate.margin_mode == MarginMode.ISOLATED
-    return (candidate.account, wave.market.instrument, candidate.position_side) if is_isolated else (candidate.account, 0, 0)
 
 
 def _ranked(wave: Wave, candidates: Sequence[Candidate]) -> list[Candidate]:

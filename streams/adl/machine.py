@@ -14,9 +14,9 @@ from streams.adl.deciding import CANDIDATE_OF_ROW, STANDING_OF_ROW, Deciding, Of
 from streams.adl.execution import execution_row, given_up, haircut_ppm, wave_row
 from streams.adl.requests import Market as MarketSide
 from streams.adl.requests import Requests
-from streams.adl.wave import Candidate, Chunk, Match, Standing, Wave, Waves
+from streams.adl.wave import Candidate, Chunk, Match, Standing, Wave, Waves, group_of
 from streams.domain.batch import Outputs
-from streams.domain.events import AnswerKind, LatePolicy, MarginMode, PositionSide
+from streams.domain.events import AnswerKind, LatePolicy, PositionSide
 from streams.domain.ids import identity
 from streams.domain.instructions import OpenInstruction, OpenInstructions
 from streams.domain.instruments import Use
@@ -204,9 +204,9 @@ def _deleveraged(wave: Wave, position: Unplaced, match: Match) -> Deleveraged:
     An isolated position that gave all its lots has returned its bucket to the cross wallet.
     """
     candidate = match.candidate
-    is_isolated = candidate.margin_mode == MarginMode.ISOLATED and match.executed_lots < abs(candidate.lots)
-    side = (wave.market.instrument, candidate.position_side) if is_isolated else (0, 0)
+    gave_all = match.executed_lots == abs(candidate.lots)
+    payer = Group(wave.asset, candidate.account, 0, 0) if gave_all else group_of(wave, candidate)
     return Deleveraged(
-        episode=position.episode, payer=Group(wave.asset, candidate.account, *side), partition=candidate.partition,
+        episode=position.episode, payer=payer, partition=candidate.partition,
         notional=match.executed_lots * wave.lot_value, equity=candidate.group_equity,
     )  # fmt: skip

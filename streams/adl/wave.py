@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from streams.adl.requests import Market
-from streams.domain.events import AdlWhen, LatePolicy, PriceRule, RankPolicy, RoomFloor
+from streams.domain.events import AdlWhen, LatePolicy, MarginMode, PriceRule, RankPolicy, RoomFloor
 from streams.domain.market import MarkPrice
-from streams.domain.resolution import Episode, Unplaced
+from streams.domain.resolution import Episode, Group, Unplaced
 from streams.domain.state import Digested, StateTable
 
 
@@ -88,6 +88,12 @@ class Candidate(NamedTuple):
     group_maintenance: int
     position_maintenance: int
     room_reserved: int
+
+
+def group_of(wave: Wave, candidate: Candidate) -> Group:
+    """The solvency group that carries the candidate's position."""
+    is_isolated = candidate.margin_mode == MarginMode.ISOLATED
+    return Group(wave.asset, candidate.account, *((wave.market.instrument, candidate.position_side) if is_isolated else (0, 0)))
 
 
 class Standing(NamedTuple):

@@ -1,5 +1,6 @@
 """What an episode of a solvency group is called: a bare episode number would collide between the groups of one account."""
 
+from streams.domain.events import MarginMode
 from streams.domain.ids import identity
 
 
@@ -11,3 +12,8 @@ def episode_id(*, account: int, asset: int, group_instrument: int | None, group_
 def group_fields(instrument: int, side: int) -> dict[str, int | None]:
     """An isolated group's position as the streams name it; 0 and 0, a cross group's, are null."""
     return {"group_instrument": instrument or None, "group_side": side or None}
+
+
+def margin_mode(group_instrument: int | None) -> MarginMode:
+    """What carries a group: its one isolated position's bucket, or the cross wallet (no instrument)."""
+    return MarginMode.ISOLATED if group_instrument else MarginMode.CROSS

@@ -6,7 +6,7 @@ An instruction is open until every party has its one terminal result. An overdue
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -15,10 +15,11 @@ from streams.domain.events import CauseKind, InstructionKind
 from streams.domain.ids import instruction_identity
 from streams.domain.instruments import Pool
 from streams.domain.market import MarkPrice
-from streams.domain.resolution import Episode
+from streams.domain.resolution import Episode, Party
 from streams.domain.state import StateTable
 
 InstructionRow = dict[str, int | None]
+NOBODY: Final[InstructionRow] = dict.fromkeys(f"counter_{name}" for name in ("account", "partition", "margin_mode", "instrument", "position_side"))
 
 
 def instruction_row(
@@ -28,32 +29,25 @@ def instruction_row(
     cause_kind: CauseKind,
     cause_id: int,
     attempt: int,
-    account: int,
-    partition: int,
+    party: Party,
+    counter: Party | None = None,
     now_us: int,
-    instrument: int | None = None,
-    position_side: int | None = None,
     lots: int | None = None,
     quote: int | None = None,
     quote_limit: int | None = None,
-    counter_account: int | None = None,
-    counter_instrument: int | None = None,
-    counter_position_side: int | None = None,
-    counter_partition: int | None = None,
     amount: int | None = None,
     mark: MarkPrice | None = None,
     policy_version: int | None = None,
 ) -> InstructionRow:
-    """An instruction of the pools task; valid as long as its pool says. Lots and quote are signed for `account`."""
+    """An instruction of the pools task; valid as long as its pool says. Lots and quote are signed for `party`."""
+    one, other = party.fields(), NOBODY if counter is None else counter.fields("counter_")
     return {
         "instruction_id": instruction_identity(
-            cause_kind=cause_kind, cause_id=cause_id, account=account, instrument=instrument, position_side=position_side,
-            counter_account=counter_account, rung=kind, attempt=attempt,
+            cause_kind=cause_kind, cause_id=cause_id, account=party.group.account, instrument=one["instrument"],
+            position_side=one["position_side"], counter_account=other["counter_account"], rung=kind, attempt=attempt,
         ),
-        "kind": kind, "account": account, "partition": partition, "pool": pool.pool, "cause_kind": cause_kind, "cause_id": cause_id,
-        "rung": int(kind), "attempt": attempt, "instrument": instrument, "position_side": position_side, "lots": lots, "quote_limit": quote_limit,
-        "quote": quote, "counter_account": counter_account, "counter_instrument": counter_instrument,
-        "counter_position_side": counter_position_side, "counter_partition": counter_partition, "amount": amount,
+        "kind": kind, "pool": pool.pool, "asset": pool.asset, **one, **other, "cause_kind": cause_kind, "cause_id": cause_id,
+        "rung": int(kind), "attempt": attempt, "lots": lots, "quote_limit": quote_limit, "quote": quote, "amount": amount,
         "mark_ticks": None if mark is None else mark.ticks, "mark_sequence": None if mark is None else mark.sequence,
         "policy_version": pool.version if policy_version is None else policy_version, "event_time_us": now_us,
         "valid_until_us": now_us + pool.instruction_valid_us,

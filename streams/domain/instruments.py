@@ -142,8 +142,8 @@ def _mark_rules(row: Mapping[str, Any]) -> dict[str, int] | tuple[DeadLetterReas
 
 def change_refusal(known: Instrument | None, new: Instrument) -> tuple[DeadLetterReason, str] | None:
     """Why a newer version cannot follow the one in force, if it cannot."""
-    if known is not None and (known.value_per_tick_lot, known.asset) != (new.value_per_tick_lot, new.asset):
-        return DeadLetterReason.BAD_VALUE, "value_per_tick_lot and asset of an instrument never change"
+    if known is not None and (known.value_per_tick_lot, known.asset, known.pool) != (new.value_per_tick_lot, new.asset, new.pool):
+        return DeadLetterReason.BAD_VALUE, "value_per_tick_lot, asset and pool of an instrument never change: list another instrument"
     return None
 
 
@@ -208,11 +208,13 @@ def parse_pool(row: Mapping[str, Any]) -> Pool | tuple[DeadLetterReason, str]:
 
 
 def fund_refusal(known: Iterable[Pool], new: Pool) -> tuple[DeadLetterReason, str] | None:
-    """Why a pool's fund account cannot be its own, if it cannot: one wallet would be counted for two pools."""
-    other = next((pool.pool for pool in known if pool.fund_account == new.fund_account and pool.pool != new.pool), None)
-    if other is None:
-        return None
-    return DeadLetterReason.BAD_VALUE, f"account {new.fund_account} is the fund of pool {other}: each pool has a fund account of its own"
+    """Why a pool cannot have this fund, if it cannot: its account is its own, or one wallet would be counted for two pools; and it stays."""
+    for pool in known:
+        if pool.pool != new.pool and pool.fund_account == new.fund_account:
+            return DeadLetterReason.BAD_VALUE, f"account {new.fund_account} is the fund of pool {pool.pool}: each pool has a fund account of its own"
+        if pool.pool == new.pool and (pool.fund_account, pool.asset) != (new.fund_account, new.asset):
+            return DeadLetterReason.BAD_VALUE, "fund_account and asset of a pool never change: name another pool, and move the money there"
+    return None
 
 
 _DAY_US = 86_400_000_000

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from streams.domain.episodes import episode_id
+from streams.domain.episodes import episode_id, margin_mode
 from streams.domain.money import quote_part_floor
 
 
@@ -19,10 +19,32 @@ class Group(NamedTuple):
     instrument: int
     side: int
 
+    @classmethod
+    def of_key(cls, key: tuple[int, int, int, int]) -> "Group":
+        """From (account, asset, instrument, side), the order in which the shards sort theirs."""
+        return cls(key[1], key[0], *key[2:])
+
     @property
     def fields(self) -> tuple[int | None, int | None]:
         """(instrument, side) as streams carry them: both None for a cross group."""
         return self.instrument or None, self.side or None
+
+
+class Party(NamedTuple):
+    """One side of an instruction: whose money, where the account lives, and the position it is about, if it is about one."""
+
+    group: Group
+    partition: int | None
+    instrument: int | None = None
+    position_side: int | None = None
+
+    def fields(self, prefix: str = "") -> dict[str, int | None]:
+        """The columns that name it. `instrument` and the leg are the position's, or those of an isolated group of which only money moves."""
+        instrument, side = (self.instrument, self.position_side) if self.instrument else self.group.fields
+        return {
+            f"{prefix}account": self.group.account, f"{prefix}partition": self.partition, f"{prefix}margin_mode": margin_mode(self.group.instrument),
+            f"{prefix}instrument": instrument, f"{prefix}position_side": side,
+        }  # fmt: skip
 
 
 class Episode(NamedTuple):
@@ -63,6 +85,11 @@ class Unplaced:
     maintenance: int
     revision: int
     since_us: int
+
+    @property
+    def party(self) -> Party:
+        """It as a side of an instruction."""
+        return Party(self.episode.group, self.partition, self.instrument, self.position_side)
 
     def quote_of(self, lots: int) -> int:
         """The part of the quote that goes with the first so many lots."""

@@ -7,11 +7,14 @@ from typing import Any
 import pyarrow as pa
 
 from streams.domain.batch import Outputs
-from streams.domain.events import FlowCause
+from streams.domain.events import FlowCause, PositionSide
+from streams.domain.instruments import Pool
 from streams.domain.market import Market
 from streams.domain.money import div_ceil
+from streams.domain.resolution import Group, Party
 from streams.domain.state import Digested, StateTable
 from streams.insurance_fund import ledger
+from streams.insurance_fund.takeover import lots_within_bounds, lots_within_cap
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,16 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """What the fund may lose or pay by an open instruction, and the lots (signed for the fund) it may take by it."""
+    """What the fund may lose or pay by an open instruction, and its lots, signed for the fund; `instrument`: where they may add to its inventory.
+
+    `is_at_risk`: the worst that an UNWIND may cost. It leaves the fund's value as it is, but cannot be spent on anything else.
+    """
 
     pool: int
     amount: int
     instrument: int | None
     lots: int
+    is_at_risk: bool = False
 
 
 PoolInstrument = tuple[int, int]
@@ -63,9 +70,12 @@ class Books:
         self._pnl_sum: dict[int, int] = {}
         self._cost_sum: dict[int, int] = {}
         self._reserved: dict[int, int] = {}
+        self._at_risk: dict[int, int] = {}
         self._pending_lots: dict[PoolInstrument, int] = {}
         self._pending_count: dict[PoolInstrument, int] = {}
-        self._holders: dict[int, dict[int, None]] = {}
+        self._notional: dict[PoolInstrument, int] = {}
+        self._notional_sum: dict[int, int] = {}
+        self._holders: dict[int, dict[int, None]] = {}  # of inventory, or of takeovers that may bring some
 
     @property
     def parts(self) -> tuple[Digested, ...]:
@@ -98,7 +108,16 @@ class Books:
 
     def bearable(self, pool: int) -> int:
         """The most that a takeover may cost: down to the pool's floor, and never below nothing."""
-        return self.value(pool) - max(0, self.market.pools[pool].fund_floor_value)
+        return self.spendable(pool) - max(0, self.market.pools[pool].fund_floor_value)
+
+    def spendable(self, pool: int) -> int:
+        """The value less the worst that open UNWINDs may cost; settlement units."""
+        return self.value(pool) - self._at_risk.get(pool, 0)
+
+    def party(self, pool: Pool, instrument: int | None = None) -> Party:
+        """The fund's account as a side of an instruction, about its position in the instrument or about money alone."""
+        leg = None if instrument is None else int(PositionSide.ONE_WAY)
+        return Party(Group(pool.asset, pool.fund_account, 0, 0), self.fund(pool.pool).partition, instrument, leg)
 
     def holding(self, pool: int, instrument: int) -> Holding:
         """Inventory in one instrument."""
@@ -108,23 +127,43 @@ class Books:
         """Signed lots that open takeovers may add to the inventory."""
         return self._pending_lots.get((pool, instrument), 0)
 
+    def lots_to_come(self, pool: int, instrument: int) -> int:
+        """Signed lots of the inventory once open takeovers are filled."""
+        return self.holding(pool, instrument).lots + self.pending_lots(pool, instrument)
+
+    def lots_within_bounds(self, pool: int, instrument: int, lots: int, *, sign: int, lot_value: int) -> int:
+        """The most of these lots of direction `sign` that the fund's own account may add: its position's bound, and its cap of net notional."""
+        held, cap = self.lots_to_come(pool, instrument), self.market.pools[pool].net_notional_cap
+        most = lots_within_bounds(lots=lots, sign=sign, held_lots=held, max_lots=self.market.instruments[instrument].max_lots)
+        if cap is None:
+            return most
+        elsewhere = self.notional_elsewhere(pool, instrument)
+        return min(most, lots_within_cap(
+            lots=lots, sign=sign, held_lots=held, lot_value=lot_value, notional_elsewhere=elsewhere, cap=cap,
+        ))  # fmt: skip
+
     def is_pending(self, pool: int, instrument: int) -> bool:
         """Whether a takeover is open there."""
         return (pool, instrument) in self._pending_count
 
     def notional_elsewhere(self, pool: int, instrument: int) -> int:
         """Sum over the other instruments of the absolute inventory at mark, open takeovers included; settlement units."""
-        keys = {key: None for key in (*self._pnl, *self._pending_count) if key[0] == pool and key[1] != instrument}
-        return sum(abs(self.holding(*key).lots + self.pending_lots(*key)) * (self.market.lot_value(key[1]) or 0) for key in keys)
+        return self._notional_sum.get(pool, 0) - self._notional.get((pool, instrument), 0)
 
     def revalue(self, instrument: int) -> None:
         """The instrument's mark or parameters have changed."""
         for pool in self._holders.get(instrument, ()):
-            holding, lot_value = self.inventory[pool, instrument], self.market.lot_value(instrument)
+            holding, lot_value = self.holding(pool, instrument), self.market.lot_value(instrument)
             pnl = 0 if lot_value is None else holding.lots * lot_value - holding.cost
             self._pnl_sum[pool] = self._pnl_sum.get(pool, 0) + pnl - self._pnl.get((pool, instrument), 0)
             self._pnl[pool, instrument] = pnl
+            self._count_notional(pool, instrument)
             self.touched[pool] = None
+
+    def _count_notional(self, pool: int, instrument: int) -> None:
+        notional = abs(self.lots_to_come(pool, instrument)) * (self.market.lot_value(instrument) or 0)
+        self._notional_sum[pool] = self._notional_sum.get(pool, 0) + notional - self._notional.get((pool, instrument), 0)
+        self._notional[pool, instrument] = notional
 
     def reserve(self, instruction_id: int, reserve: Reserve) -> None:
         """Set money, and room for lots, aside for an instruction."""
@@ -151,13 +190,16 @@ class Books:
 
     def _count_reserve(self, reserve: Reserve, sign: int) -> None:
         self.touched[reserve.pool] = None
-        self._reserved[reserve.pool] = self._reserved.get(reserve.pool, 0) + sign * reserve.amount
+        of_kind = self._at_risk if reserve.is_at_risk else self._reserved
+        of_kind[reserve.pool] = of_kind.get(reserve.pool, 0) + sign * reserve.amount
         if reserve.instrument is not None:
             key = reserve.pool, reserve.instrument
             self._pending_lots[key] = self._pending_lots.get(key, 0) + sign * reserve.lots
             self._pending_count[key] = self._pending_count.get(key, 0) + sign
             if not self._pending_count[key]:
                 del self._pending_count[key], self._pending_lots[key]
+            self._holders.setdefault(reserve.instrument, {})[reserve.pool] = None
+            self._count_notional(*key)
 
     def flow(self, flow: Mapping[str, Any], out: Outputs) -> None:
         """Take a fund flow: inventory and wallet as they stand afterwards, the end of its reserve, and its ledger entry if cash moved."""

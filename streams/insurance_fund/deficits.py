@@ -15,7 +15,7 @@ from streams.domain.ids import identity
 from streams.domain.instructions import OpenInstruction, OpenInstructions, instruction_row
 from streams.domain.instruments import Pool
 from streams.domain.money import capped_largest_remainder
-from streams.domain.resolution import Deleveraged, Episode, Group
+from streams.domain.resolution import Deleveraged, Episode, Group, Party
 from streams.domain.retries import pause_after
 from streams.domain.state import Digested, StateTable
 from streams.insurance_fund.books import Books, Reserve
@@ -162,9 +162,15 @@ class Deficits:
         until_us = result_us + pause_after(refusals, pool.retry_pause_us)
         return replace(deficit, waits=True, refusals=refusals, not_before_us=until_us)
 
-    def release(self, clock_us: int) -> None:
-        """A mark has come."""
-        for episode in [each for each in self._waiting if self.table[each].not_before_us <= clock_us]:
+    def release(self, instrument: int, clock_us: int) -> None:
+        """A mark has come of the isolated group's instrument, or, for a cross group, of one that its pool insures."""
+        pool = self.books.market.instruments[instrument].pool
+
+        def is_meant(episode: Episode) -> bool:
+            of_group = episode.group.instrument
+            return of_group == instrument or (not of_group and self.table[episode].pool == pool)
+
+        for episode in [each for each in self._waiting if is_meant(each) and self.table[each].not_before_us <= clock_us]:
             self.table[episode] = replace(self.table[episode], waits=False)
             del self._waiting[episode]
             self._ready[episode] = None
@@ -184,7 +190,7 @@ class Deficits:
 
     def decide(self, now_us: int, out: Outputs) -> None:
         """At the end of an event: instruct what can be borne of the deficits that can be decided now."""
-        for pool in [p for p, stuck in self._stuck.items() if stuck and self.books.value(p) > 0]:
+        for pool in [p for p, stuck in self._stuck.items() if stuck and self.books.spendable(p) > 0]:
             self._ready.update(self._stuck.pop(pool))
         ready, self._ready = sorted(self._ready), {}
         for episode in ready:
@@ -198,13 +204,12 @@ class Deficits:
 
     def _cover(self, episode: Episode, now_us: int, out: Outputs) -> None:
         deficit = self.table[episode]
-        amount = min(self.owed(episode), max(0, self.books.value(deficit.pool)))
+        amount = min(self.owed(episode), max(0, self.books.spendable(deficit.pool)))
         if not amount:
             return
         deficit = self.table[episode] = replace(deficit, covers=deficit.covers + 1)
         pool = self.books.market.pools[deficit.pool]
-        fund = Group(episode.group.asset, pool.fund_account, 0, 0)
-        sent = _Payment(InstructionKind.COVER, deficit.covers, amount, fund, self.books.fund(deficit.pool).partition)
+        sent = _Payment(InstructionKind.COVER, deficit.covers, amount, self.books.party(pool))
         instruction_id = self._send(episode, deficit, pool, sent, now_us=now_us, out=out)
         self.books.reserve(instruction_id, Reserve(deficit.pool, amount, None, 0))
 
@@ -223,20 +228,16 @@ class Deficits:
             # Two groups of one account differ in the attempt, because the id of an instruction does not name the payer's group.
             of_account[group.account] = of_account.get(group.account, 0) + 1
             attempt = deficit.socialised + of_account[group.account]
-            sent = _Payment(InstructionKind.SOCIALISE, attempt, shares[n], group, self.payers[Payer(episode, group)].partition)
+            sent = _Payment(InstructionKind.SOCIALISE, attempt, shares[n], Party(group, self.payers[Payer(episode, group)].partition))
             instruction_id = self._send(episode, deficit, pool, sent, now_us=now_us, out=out)
             self.charges[instruction_id] = Charge(group)
             self.rooms[group] = replace(self.rooms[group], amount=self.rooms[group].amount - shares[n])
         self.table[episode] = replace(deficit, socialised=deficit.socialised + max(of_account.values(), default=0))
 
     def _send(self, episode: Episode, deficit: Deficit, pool: Pool, sent: "_Payment", *, now_us: int, out: Outputs) -> int:
-        instrument, side = episode.group.fields
-        payer_instrument, payer_side = sent.payer.fields
         row = instruction_row(
             kind=sent.kind, pool=pool, cause_kind=CauseKind.DEFICIT, cause_id=identity("deficit", episode.id), attempt=sent.attempt,
-            account=episode.group.account, partition=deficit.partition, now_us=now_us, instrument=instrument, position_side=side,
-            counter_account=sent.payer.account, counter_instrument=payer_instrument, counter_position_side=payer_side,
-            counter_partition=sent.partition, amount=sent.amount,
+            party=Party(episode.group, deficit.partition), counter=sent.payer, now_us=now_us, amount=sent.amount,
         )  # fmt: skip
         return self.instructions.send(out, row, episode)
 
@@ -245,5 +246,4 @@ class _Payment(NamedTuple):
     kind: InstructionKind
     attempt: int
     amount: int
-    payer: Group
-    partition: int | None
+    payer: Party

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from streams.domain.batch import Outputs
-from streams.domain.events import CauseKind, FlowCause, InstructionKind, Outcome, PositionSide
+from streams.domain.events import CauseKind, FlowCause, InstructionKind, Outcome
 from streams.domain.instructions import OpenInstructions, instruction_row
 from streams.domain.market import Market, MarkPrice
 from streams.domain.money import div_ceil
@@ -18,8 +18,8 @@ from streams.domain.resolution import Deleveraged, Episode, Unplaced, episode_of
 from streams.domain.state import Digested
 from streams.insurance_fund.books import Books, Reserve
 from streams.insurance_fund.deficits import Deficits
-from streams.insurance_fund.states import AdlStates
-from streams.insurance_fund.takeover import bearable_lots, closing_lots, lots_within_bounds, lots_within_cap
+from streams.insurance_fund.states import AdlStates, Refused
+from streams.insurance_fund.takeover import bearable_lots, closing_lots
 from streams.insurance_fund.unwinds import Unwinds
 
 
@@ -57,7 +57,7 @@ class InsuranceFund:
         """A mark of the instrument was applied."""
         self.books.revalue(instrument)
         self.unwinds.release(instrument, self.market.clock_us)
-        self.deficits.release(self.market.clock_us)
+        self.deficits.release(instrument, self.market.clock_us)
 
     def flow(self, row: Mapping[str, Any], out: Outputs) -> None:
         """A movement of a fund's account."""
@@ -80,23 +80,16 @@ class InsuranceFund:
         if taken < position.lots and loss > 0:
             left, account = position.lots - taken, position.episode.group.account
             reason = f"takeover of {left} of {position.lots} lots of account {account} refused: their loss, or the net notional, is too large"
-            needed = div_ceil(loss * left, position.lots)
-            self.states.refuse(position.pool, position.instrument, reason, needed=needed, now_us=now_us, out=out)
+            refused = Refused(div_ceil(loss * left, position.lots), position.sign * left)
+            self.states.refuse(position.pool, position.instrument, reason, refused, now_us=now_us, out=out)
         return taken, instruction_id
 
     def _bearable(self, position: Unplaced, mark: MarkPrice, loss: int) -> int:
         pool, instrument, sign = position.pool, position.instrument, position.sign
-        parameters, cap = self.market.instruments[instrument], self.market.pools[pool].net_notional_cap
-        lot_value = parameters.value(1, mark.ticks)
-        held = self.books.holding(pool, instrument).lots + self.books.pending_lots(pool, instrument)
-        most = lots_within_bounds(lots=position.lots, sign=sign, held_lots=held, max_lots=parameters.max_lots)
+        lot_value = self.market.instruments[instrument].value(1, mark.ticks)
+        most = self.books.lots_within_bounds(pool, instrument, position.lots, sign=sign, lot_value=lot_value)
         if loss > 0 and self.states.is_adl(pool, instrument):
-            most = min(most, closing_lots(lots=position.lots, sign=sign, held_lots=held))
-        if cap is not None:
-            elsewhere = self.books.notional_elsewhere(pool, instrument)
-            most = min(most, lots_within_cap(
-                lots=position.lots, sign=sign, held_lots=held, lot_value=lot_value, notional_elsewhere=elsewhere, cap=cap,
-            ))  # fmt: skip
+            most = min(most, closing_lots(lots=position.lots, sign=sign, held_lots=self.books.lots_to_come(pool, instrument)))
         if not most:
             return 0
         value = sign * position.lots * lot_value
@@ -106,9 +99,8 @@ class InsuranceFund:
         pool = self.market.pools[part.pool]
         row = instruction_row(
             kind=InstructionKind.TAKEOVER, pool=pool, cause_kind=CauseKind.EPISODE, cause_id=part.episode.id, attempt=attempt,
-            account=part.episode.group.account, partition=part.partition, now_us=now_us, instrument=part.instrument,
-            position_side=part.position_side, lots=-part.sign * part.lots, quote=-part.quote, counter_account=pool.fund_account,
-            counter_position_side=PositionSide.ONE_WAY, counter_partition=self.books.fund(part.pool).partition, mark=mark,
+            party=part.party, counter=self.books.party(pool, part.instrument), now_us=now_us, lots=-part.sign * part.lots, quote=-part.quote,
+            mark=mark,
         )  # fmt: skip
         instruction_id = self.open.send(out, row, part.episode)
         lots = part.sign * part.lots

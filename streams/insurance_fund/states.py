@@ -5,6 +5,7 @@ Start and stop thresholds differ, so that a value in between moves nothing. At m
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -14,12 +15,20 @@ from streams.domain.state import StateTable
 from streams.insurance_fund.books import Books, PoolInstrument
 
 
+class Refused(NamedTuple):
+    """What the fund has refused: a loss, settlement units, and lots, signed for the fund."""
+
+    loss: int
+    lots: int
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The state in force. `needed`: ADL is left only by a fund worth this much too: the greatest loss that it has refused; settlement units."""
+    """The state in force. ADL is left only by a fund that could take what it has refused: `needed`, the greatest loss, and `lots`, the most lots."""
 
     state: AdlState
     needed: int = 0
+    lots: int = 0
 
 
 class AdlStates:
@@ -43,13 +52,21 @@ class AdlStates:
         """Whether takeovers there are refused."""
         return instrument in self._in_adl.get(pool, ())
 
-    def refuse(self, pool: int, instrument: int, reason: str, *, needed: int, now_us: int, out: Outputs) -> None:
-        """The fund has refused a takeover that costs it `needed`: that is entering ADL, until it could bear that."""
+    def refuse(self, pool: int, instrument: int, reason: str, refused: Refused, *, now_us: int, out: Outputs) -> None:
+        """The fund has refused a takeover: that is entering ADL, until it could bear that."""
         if not self.is_adl(pool, instrument):
             self.books.touched[pool] = None
             self._move(pool, instrument, AdlState.ADL, threshold=None, reason=reason, now_us=now_us, out=out)
         standing = self.table[pool, instrument]
-        self.table[pool, instrument] = Standing(standing.state, max(standing.needed, needed))
+        self.table[pool, instrument] = Standing(standing.state, max(standing.needed, refused.loss), max(standing.lots, refused.lots, key=abs))
+
+    def _could_take(self, pool: int, instrument: int, value: int) -> bool:
+        """Whether the fund, worth this much, could take what it has refused there."""
+        standing, lot_value = self.table[pool, instrument], self.books.market.lot_value(instrument)
+        if value < standing.needed or not standing.lots or lot_value is None:
+            return value >= standing.needed
+        lots, sign = abs(standing.lots), 1 if standing.lots > 0 else -1
+        return self.books.lots_within_bounds(pool, instrument, lots, sign=sign, lot_value=lot_value) == lots
 
     def evaluate(self, now_us: int, out: Outputs) -> None:
         """At the end of an event: thresholds of the pools whose value may have changed, once their fund's opening balance is known."""
@@ -62,7 +79,7 @@ class AdlStates:
             value, in_adl = self.books.value(pool), self._in_adl.get(pool, {})
             if value >= parameters.adl_stop_value:
                 reason = f"the fund's value {value} is at or above the stop threshold {parameters.adl_stop_value}"
-                leaving = (i for i in in_adl if (pool, i) not in self._moved and value >= self.table[pool, i].needed)
+                leaving = (i for i in in_adl if (pool, i) not in self._moved and self._could_take(pool, i, value))
                 for instrument in sorted(leaving):
                     self._move(pool, instrument, AdlState.NORMAL, threshold=parameters.adl_stop_value, reason=reason, now_us=now_us, out=out)
             insured = self.books.market.instruments_of(pool)

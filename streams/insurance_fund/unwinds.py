@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 
 from streams.domain.batch import Outputs
-from streams.domain.events import CauseKind, InstructionKind, PositionSide
+from streams.domain.events import CauseKind, InstructionKind
 from streams.domain.instructions import OpenInstruction, OpenInstructions, instruction_row
-from streams.domain.money import MAX_LOTS, PPM, div_floor
+from streams.domain.money import MAX_LOTS, PPM, div_ceil, div_floor
 from streams.domain.retries import pause_after
 from streams.domain.state import StateTable
-from streams.insurance_fund.books import Books, PoolInstrument
+from streams.insurance_fund.books import Books, PoolInstrument, Reserve
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +113,21 @@ class Unwinds:
                 self._set(takeover, replace(unwind, due=0))
                 continue
             sign = 1 if unwind.due > 0 else -1
-            lots = min(abs(unwind.due), max(0, -sign * (held + sum(under_way.values()))), self._bearable(unwind, under_way))
-            partition = self.books.fund(unwind.pool).partition
-            assert partition is not None, f"an inventory to unwind without a flow of the fund of pool {unwind.pool}"
+            lots = min(abs(unwind.due), max(0, -sign * (held + sum(under_way.values()))), self._bearable(unwind))
             if lots:
                 unwind = replace(unwind, due=unwind.due - sign * lots, attempt=unwind.attempt + 1, open=unwind.open + 1)
-                self._send(takeover, unwind, sign * lots, partition=partition, now_us=now_us, out=out)
+                self._send(takeover, unwind, sign * lots, now_us=now_us, out=out)
             self._set(takeover, replace(unwind, waits=unwind.due != 0))
 
-    def _bearable(self, unwind: Unwind, under_way: Mapping[int, int]) -> int:
-        """The most lots of one UNWIND: its pace, and as far as the worst loss, of those under way too, leaves the fund at its floor."""
+    def _bearable(self, unwind: Unwind) -> int:
+        """The most lots of one UNWIND: its pace, and as far as its worst loss, and that of all under way, leaves the fund at its floor."""
         pool = self.books.market.pools[unwind.pool]
         most = MAX_LOTS if pool.unwind_lots_max is None else pool.unwind_lots_max
         worst_ppm_per_lot = (self.books.market.lot_value(unwind.instrument) or 0) * pool.unwind_limit_ppm
         if not worst_ppm_per_lot:
             return most
-        bearable = (self.books.value(unwind.pool) - pool.fund_floor_value) * PPM // worst_ppm_per_lot
-        return max(0, min(most, bearable - sum(abs(lots) for lots in under_way.values())))
+        bearable = (self.books.spendable(unwind.pool) - pool.fund_floor_value) * PPM // worst_ppm_per_lot
+        return max(0, min(most, bearable))
 
     def _limit(self, unwind: Unwind, lots: int) -> int | None:
         """What is to be received at least, or paid at most, for signed lots: never worse than stated; None before the first mark."""
@@ -139,12 +137,14 @@ class Unwinds:
         share = PPM + pool.unwind_limit_ppm if lots > 0 else PPM - pool.unwind_limit_ppm
         return div_floor(lots * lot_value * share, PPM)
 
-    def _send(self, takeover: int, unwind: Unwind, lots: int, *, partition: int, now_us: int, out: Outputs) -> None:
+    def _send(self, takeover: int, unwind: Unwind, lots: int, *, now_us: int, out: Outputs) -> None:
         pool = self.books.market.pools[unwind.pool]
         row = instruction_row(
             kind=InstructionKind.UNWIND, pool=pool, cause_kind=CauseKind.INVENTORY, cause_id=takeover, attempt=unwind.attempt,
-            account=pool.fund_account, partition=partition, now_us=now_us, instrument=unwind.instrument, position_side=PositionSide.ONE_WAY,
-            lots=lots, quote_limit=self._limit(unwind, lots), mark=self.books.market.marks.get(unwind.instrument),
+            party=self.books.party(pool, unwind.instrument), now_us=now_us, lots=lots, quote_limit=self._limit(unwind, lots),
+            mark=self.books.market.marks.get(unwind.instrument),
         )  # fmt: skip
         instruction_id = self.instructions.send(out, row, None)
         self._out.setdefault((unwind.pool, unwind.instrument), {})[instruction_id] = lots
+        worst = div_ceil(abs(lots) * (self.books.market.lot_value(unwind.instrument) or 0) * pool.unwind_limit_ppm, PPM)
+        self.books.reserve(instruction_id, Reserve(unwind.pool, worst, None, lots, is_at_risk=True))

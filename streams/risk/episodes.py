@@ -15,6 +15,7 @@ from streams.domain.events import CauseKind, GroupState, InstructionKind, Outcom
 from streams.domain.ids import instruction_identity
 from streams.domain.instruments import Use
 from streams.domain.money import quote_part_floor
+from streams.domain.resolution import Group, Party
 from streams.domain.state import StateTable
 from streams.risk.asking import Asking
 from streams.risk.book import Book
@@ -157,7 +158,7 @@ class Episodes:
             position = (key[0], instrument, int(PositionSide.LONG))
             instruction_id = self._instruct(
                 key, InstructionKind.NET, time_us, out, position=position, lots=-lots, quote=quote,
-                counter_account=key[0], counter_position_side=int(PositionSide.SHORT), counter_partition=self.partition_of(key[0]),
+                **Party(Group.of_key(key), self.partition_of(key[0]), instrument, int(PositionSide.SHORT)).fields("counter_"),
             )  # fmt: skip
             self._await(key, instruction_id, position, time_us)
 
@@ -317,7 +318,8 @@ class Episodes:
         episode = self.table[key]
         cause = episode_id(account=key[0], asset=key[1], **group_fields(*key[2:]), episode=episode.number)
         attempt = max(1, episode.liquidations)
-        instrument, side = (position[1], position[2]) if position else (None, None)
+        party = Party(Group.of_key(key), self.partition_of(key[0]), *(position[1:] if position else ())).fields()
+        instrument, side = party["instrument"], party["position_side"]
         instruction_id = instruction_identity(
             cause_kind=CauseKind.EPISODE, cause_id=cause, account=key[0], instrument=instrument, position_side=side,
             counter_account=fields.get("counter_account"), rung=kind, attempt=attempt,
@@ -326,12 +328,10 @@ class Episodes:
         pool = self._book.pools.get(episode.pool)
         marked = instrument or marked
         mark, sequence = self._book.mark_of(marked) if marked else (None, None)
-        partition = self.partition_of(key[0])
         row = {
-            "instruction_id": instruction_id, "kind": kind, "account": key[0], "partition": partition, "pool": episode.pool,
-            "cause_kind": CauseKind.EPISODE, "cause_id": cause, "rung": int(kind), "attempt": attempt, "instrument": instrument,
-            "position_side": side, "mark_ticks": mark, "mark_sequence": sequence, "policy_version": pool.version if pool else 0,
-            "event_time_us": time_us, "valid_until_us": time_us + self._valid_us(episode), **fields,
+            "instruction_id": instruction_id, "kind": kind, "pool": episode.pool, "asset": key[1], **party, "cause_kind": CauseKind.EPISODE,
+            "cause_id": cause, "rung": int(kind), "attempt": attempt, "mark_ticks": mark, "mark_sequence": sequence,
+            "policy_version": pool.version if pool else 0, "event_time_us": time_us, "valid_until_us": time_us + self._valid_us(episode), **fields,
         }  # fmt: skip
-        out.emit("instructions", row, partition)
+        out.emit("instructions", row, self.partition_of(key[0]))
         return instruction_id

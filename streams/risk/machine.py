@@ -192,16 +192,14 @@ class RiskMachine:
 
     def _pool(self, row: dict[str, Any], index: int, out: Outputs) -> None:
         parsed, is_first = parse_pool(row), row["pool"] not in self.book.pools
-        known = self.book.pools.get(row["pool"])
         refused = self.book.set_pool(parsed) if isinstance(parsed, Pool) else parsed
-        if isinstance(parsed, Pool) and not refused:
-            if known is None or (parsed.version > known.version and known.fund_account != parsed.fund_account):
-                fund_flows.found(self.book, parsed, row["time_us"], out)
-            for number, parameters in self.book.parameters.items() if is_first else ():
+        if refused:
+            out.refuse("pools", index, *refused)
+        elif is_first and isinstance(parsed, Pool):
+            fund_flows.found(self.book, parsed, row["time_us"], out)
+            for number, parameters in self.book.parameters.items():
                 if parameters.pool == parsed.pool:
                     self.marks.resume(number, row["time_us"], out)
-        elif refused:
-            out.refuse("pools", index, *refused)
 
     # -- accounts ---------------------------------------------------------------------------------------------------------------------
 
@@ -380,7 +378,7 @@ class RiskMachine:
             return
         if self.results.is_over(row):
             return
-        contradiction = self.results.contradiction(row)
+        contradiction = self.results.contradiction(row, out, is_awaited=(row["instruction_id"], row["account"]) in self.episodes.awaited)
         if contradiction:
             self._refuse("instruction-results", index, row, contradiction, out)
         self.placements.ended(row, out)

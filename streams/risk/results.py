@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any, Final
 
+from streams.domain.batch import Outputs
 from streams.domain.events import DeadLetterReason, FillKind, InstructionKind, Outcome
 from streams.domain.state import StateTable
 from streams.risk.keys import Refused
@@ -79,12 +80,18 @@ class Results:
         """The result as the pools task hears it: at the time at which the shard took it."""
         return {**{name: row[name] for name in _PASSED_ON}, "event_time_us": row["time_us"]}
 
-    def contradiction(self, row: dict[str, Any]) -> Refused | None:
-        """How the result differs from the account's fills and updates, if it does. What was noted of the instruction is forgotten; it is over."""
+    def contradiction(self, row: dict[str, Any], out: Outputs, *, is_awaited: bool) -> Refused | None:
+        """How the result differs from the account's fills and updates, if it does. What was noted of the instruction is forgotten; it is over.
+
+        Of an order to the market that nobody here awaits nothing was noted (see `is_party`): it cannot be compared, and is alarmed.
+        """
         key = (row["instruction_id"], row["account"])
         executed = self.executed.pop(key) or Executed(0, 0)
         self.over[key] = row["time_us"]
         heappush(self._by_time, (row["time_us"], key))
+        if row["kind"] == InstructionKind.LIQUIDATE and not is_awaited:
+            out.alarm("result_not_awaited", account=row["account"], instruction_id=row["instruction_id"])
+            return None
         said = Executed(
             row["executed_lots"] if row["kind"] in _WITH_FILLS else 0,
             row["executed_amount"] if row["kind"] in _WITH_UPDATES else 0,

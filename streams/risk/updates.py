@@ -16,7 +16,6 @@ from streams.risk.keys import OPENING, SUSPECT, Refused
 from streams.risk.table import EMPTY, touch
 
 SNAPSHOT_DEADLINE_US: Final = 60_000_000  # event time after which an incomplete SNAPSHOT makes its account SUSPECT
-_FOR_POSITIONS: Final = (UpdateKind.FUNDING, UpdateKind.FEE, UpdateKind.LIQUIDATION_FEE)
 MAX_PARTS: Final = 4 * MAX_GROUP_POSITIONS
 
 
@@ -55,30 +54,37 @@ class Updates:
             return DeadLetterReason.UNKNOWN_ASSET, "asset outside 1..2^20 - 1"
         if max(abs(row["amount"]), abs(row["wallet_after"] or 0)) > MAX_WALLET or abs(row["cost"] or 0) > MAX_VALUE:
             return DeadLetterReason.OUT_OF_BOUNDS, "amount, wallet_after or cost out of bounds"
-        if row["kind"] == UpdateKind.ISOLATED_MARGIN and row["instrument"] is None:
-            return DeadLetterReason.BAD_VALUE, "ISOLATED_MARGIN needs the instrument of the bucket"
-        if row["instrument"] is not None:
-            instrument = self._book.instrument_row(row["instrument"])
-            if instrument == EMPTY:
-                return DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is not known"
-            if row["asset"] != int(self._book.instruments.rows["asset"][instrument]):
-                return DeadLetterReason.UNKNOWN_ASSET, f"instrument {row['instrument']} does not settle in asset {row['asset']}"
-            if row["position_side"] not in (PositionSide.ONE_WAY, PositionSide.LONG, PositionSide.SHORT):
-                return DeadLetterReason.BAD_VALUE, "position_side must go with instrument"
-            parameters = self._book.parameters[row["instrument"]]
-            if abs(row["lots"] or 0) * parameters.value(1, parameters.max_mark_ticks) > MAX_VALUE:  # max_lots may have been lowered since
-                return DeadLetterReason.OUT_OF_BOUNDS, "lots out of bounds"
-        return self._refuse_snapshot(row) if row["kind"] == UpdateKind.SNAPSHOT else None
+        refused = self._refuse_group(row)
+        return self._refuse_snapshot(row) if refused is None and row["kind"] == UpdateKind.SNAPSHOT else refused
+
+    def _refuse_group(self, row: dict[str, Any]) -> Refused | None:
+        """Why it does not say whose money it is, or which instrument it is about."""
+        if row["kind"] == UpdateKind.ISOLATED_MARGIN and row["margin_mode"] != MarginMode.ISOLATED:
+            return DeadLetterReason.BAD_VALUE, "ISOLATED_MARGIN needs margin_mode ISOLATED, and the instrument of the bucket"
+        if row["instrument"] is None:
+            said = row["margin_mode"] == MarginMode.ISOLATED
+            return (DeadLetterReason.BAD_VALUE, "margin_mode ISOLATED needs the instrument of the bucket") if said else None
+        instrument = self._book.instrument_row(row["instrument"])
+        if instrument == EMPTY:
+            return DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {row['instrument']} is not known"
+        if row["asset"] != int(self._book.instruments.rows["asset"][instrument]):
+            return DeadLetterReason.UNKNOWN_ASSET, f"instrument {row['instrument']} does not settle in asset {row['asset']}"
+        if row["position_side"] not in (PositionSide.ONE_WAY, PositionSide.LONG, PositionSide.SHORT):
+            return DeadLetterReason.BAD_VALUE, "position_side must go with instrument"
+        if row["margin_mode"] is None and row["kind"] != UpdateKind.SETTINGS:  # which moves no money
+            return DeadLetterReason.BAD_VALUE, "margin_mode must go with instrument: CROSS if it is the wallet's money, ISOLATED if the bucket's"
+        parameters = self._book.parameters[row["instrument"]]
+        if abs(row["lots"] or 0) * parameters.value(1, parameters.max_mark_ticks) > MAX_VALUE:  # max_lots may have been lowered since
+            return DeadLetterReason.OUT_OF_BOUNDS, "lots out of bounds"
+        return None
 
     def _refuse_snapshot(self, row: dict[str, Any]) -> Refused | None:
         if row["part"] is None or row["parts"] is None or not 0 <= row["part"] < row["parts"]:
             return DeadLetterReason.BAD_VALUE, "part and parts of a SNAPSHOT must be given, part below parts"
         if row["parts"] > MAX_PARTS:
             return DeadLetterReason.OUT_OF_BOUNDS, f"a SNAPSHOT of more than {MAX_PARTS} parts"
-        if row["instrument"] is not None and (
-            row["lots"] is None or row["cost"] is None or row["margin_mode"] not in (MarginMode.CROSS, MarginMode.ISOLATED)
-        ):
-            return DeadLetterReason.BAD_VALUE, "a position of a SNAPSHOT needs lots, cost and margin_mode"
+        if row["instrument"] is not None and (row["lots"] is None or row["cost"] is None):
+            return DeadLetterReason.BAD_VALUE, "a position of a SNAPSHOT needs lots and cost"
         return None
 
     def apply(self, account_row: int, row: dict[str, Any], out: Outputs) -> int | Refused:
@@ -93,6 +99,8 @@ class Updates:
                 self._book.set_role(account_row, row["role"])
             return EMPTY
         group = self._group_of(account_row, row)
+        if not isinstance(group, int):
+            return group
         moved = {group: row["amount"]}
         if kind == UpdateKind.ISOLATED_MARGIN:
             moved[self._book.ensure_group(account_row, row["asset"])] = -row["amount"]
@@ -106,12 +114,16 @@ class Updates:
             self._reconcile(group, row, out)
         return group
 
-    def _group_of(self, account_row: int, row: dict[str, Any]) -> int:
-        """Whose money it is. What is paid for a position comes from where the position is carried: the instrument does not make it isolated."""
-        key = (row["account"], row["instrument"] or 0, row["position_side"] or 0 if row["instrument"] else 0)
-        position = self._book.position_row(key) if row["kind"] in _FOR_POSITIONS and row["instrument"] else EMPTY
-        if position != EMPTY:
-            return int(self._book.positions.rows["group"][position])
+    def _group_of(self, account_row: int, row: dict[str, Any]) -> int | Refused:
+        """Whose money it is: margin_mode says so, the instrument alone does not."""
+        if row["margin_mode"] != MarginMode.ISOLATED:
+            return self._book.ensure_group(account_row, row["asset"])
+        key = (row["account"], row["instrument"], row["position_side"])
+        position = self._book.position_row(key)
+        if position != EMPTY and self._book.positions.rows["lots"][position]:
+            carried_by = int(self._book.positions.rows["group"][position])
+            if not self._book.groups.rows["instrument"][carried_by]:
+                return DeadLetterReason.BAD_VALUE, "margin_mode is ISOLATED, but the cross wallet carries the open position of this instrument"
         return self._book.ensure_group(account_row, row["asset"], *key[1:])
 
     def _reconcile(self, group: int, row: dict[str, Any], out: Outputs) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any
 
-from streams.domain.events import FillKind, InstructionKind, Outcome, PositionSide, UpdateKind
+from streams.domain.events import FillKind, InstructionKind, MarginMode, Outcome, PositionSide, UpdateKind
 from streams.domain.money import PPM, div_ceil, quote_part_floor
 from streams.venue.book import Book, Group, PositionKey, cross
 from streams.venue.depth import Depth
@@ -26,7 +26,7 @@ _FILL_KIND = {
 _ABSENT: dict[str, Any] = dict.fromkeys(
     (
         "pool", "instrument", "position_side", "lots", "quote_limit", "quote", "counter_account", "counter_instrument", "counter_position_side",
-        "counter_partition", "amount", "mark_ticks", "mark_sequence",
+        "counter_partition", "amount", "mark_ticks", "mark_sequence", "asset", "margin_mode", "counter_margin_mode",
     )
 )  # fmt: skip
 
@@ -163,8 +163,7 @@ class Exchange:
             )  # fmt: skip
 
     def _pay(self, given: Instruction, kind: InstructionKind) -> Answer:
-        receiver: Group = (given["account"], given["instrument"], given["position_side"])
-        payer: Group = (given["counter_account"], given["counter_instrument"], given["counter_position_side"])
+        receiver, payer = _group_of(given), _group_of(given, "counter_")
         update = UpdateKind.COVER if kind == InstructionKind.COVER else UpdateKind.SOCIALISED
         self._poster.transfer(receiver, payer, given["amount"], kind=update, instruction_id=given["instruction_id"])
         if kind == InstructionKind.SOCIALISE:
@@ -209,6 +208,12 @@ class Exchange:
                 ((key, 0), (maker, 0)), t.lots, t.quote, kind=kind, price_ticks=t.price_ticks, instruction_id=given["instruction_id"]
             )  # fmt: skip
         return sum(abs(t.lots) for t in taken), sum(t.quote for t in taken)
+
+
+def _group_of(given: Instruction, prefix: str = "") -> Group:
+    """The solvency group whose money an instruction moves."""
+    account, instrument, side = (given[f"{prefix}{name}"] for name in ("account", "instrument", "position_side"))
+    return (account, instrument, side) if given[f"{prefix}margin_mode"] == MarginMode.ISOLATED else cross(account)
 
 
 def _priority(given: Instruction) -> tuple[int, ...]:

@@ -112,8 +112,9 @@ class Recorder:
     def update(self, group: Group, kind: UpdateKind, amount: int, **more: Any) -> None:
         """An account update of a group; `more` are further fields of the schema."""
         account, instrument, side = group
+        mode = None if instrument is None else int(MarginMode.ISOLATED)
         self._updates += 1
-        row = dict(_NO_UPDATE, update_id=self._updates, kind=int(kind), amount=amount, instrument=instrument, position_side=side)
+        row = dict(_NO_UPDATE, update_id=self._updates, kind=int(kind), amount=amount, instrument=instrument, position_side=side, margin_mode=mode)
         self._account_row("account-updates", account, row | more)
 
     def snapshot(self, account: int, role: Role, parts: list[dict[str, Any]]) -> None:
@@ -164,7 +165,7 @@ class Recorder:
 
 
 _NO_UPDATE: dict[str, Any] = dict.fromkeys(
-    ("asset", "counter_account", "transfer_id", "instruction_id", "wallet_after", "part", "parts", "lots", "cost", "margin_mode", "leverage", "role")
+    ("asset", "counter_account", "transfer_id", "instruction_id", "wallet_after", "part", "parts", "lots", "cost", "leverage", "role")
 )
 
 

@@ -122,12 +122,12 @@ def empty_result(shard: Shard) -> Record:
     return stream, {**row, "outcome": Outcome.UNFILLED, "executed_lots": 0}
 
 
-def result(shard: Shard) -> Record:
+def result(shard: Shard, kind: InstructionKind = InstructionKind.ADL) -> Record:
     row = {
         "event_time_us": shard.now(),
         "instruction_id": 5,
         "account": 1,
-        "kind": InstructionKind.LIQUIDATE,
+        "kind": kind,
         "outcome": Outcome.PARTIAL,
         "executed_lots": 3,
         "executed_quote": 0,
@@ -244,7 +244,9 @@ INPUTS: dict[str, Bad] = {
     "parameters that contradict each other": rows(lambda _: pool(version=2, adl_start_value=5, adl_stop_value=4)),
     "parameters without a bound": rows(lambda _: pool(version=2, instruction_valid_us=86_400_000_001)),
     "wallet that differs": rows(update(amount=5, wallet_after=1_007)),
+    "update that does not say whose money it is": rows(update(UpdateKind.FUNDING, instrument=1, position_side=1)),
     "result that contradicts the fills": rows(result),
+    "result of an order that nobody awaits": rows(lambda shard: result(shard, InstructionKind.LIQUIDATE)),
     "snapshot that stays incomplete": half_a_snapshot,
     "correction of nothing": rows(correction()),
     "correction that is wrong itself": rows(others_fill),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.domain.events import CauseKind, InstructionKind, PositionSide, Role
+from streams.domain.events import CauseKind, InstructionKind, MarginMode, PositionSide, Role
 from streams.domain.ids import identity
 from streams.domain.money import largest_remainder, quote_part_floor
 from streams.venue.book import Group, PositionKey, cross
@@ -32,6 +32,9 @@ def instruction(kind: InstructionKind, account: int, time_us: int, cause: int, *
         "valid_until_us": time_us + 5_000_000,
         **more,
     }
+    if kind in (InstructionKind.COVER, InstructionKind.SOCIALISE):
+        for side in ("", "counter_"):
+            row[f"{side}margin_mode"] = int(MarginMode.ISOLATED if row.get(f"{side}instrument") else MarginMode.CROSS)
     row.setdefault("instruction_id", identity(*(f"{k}={v}" for k, v in sorted(row.items()))))
     return row
 

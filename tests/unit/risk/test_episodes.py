@@ -6,6 +6,7 @@ from streams.domain.events import (
     GroupState,
     InsolvencyKind,
     InstructionKind,
+    MarginMode,
     Outcome,
     PositionSide,
     RankPolicy,
@@ -96,7 +97,7 @@ def test_what_is_owed_is_told_whole_whenever_it_changes_until_it_is_paid() -> No
     fill = desk.fill(1, -10, -884, kind=FillKind.TAKEOVER, instruction_id=77)
     out = desk.feed(("fills", {**fill[1], "margin_mode": 2}))
     assert [(r["kind"], r["deficit"]) for r in desk.rows("insolvencies", out)][1:] == [(InsolvencyKind.DEFICIT, 16)]
-    bucket = {"instrument": 1, "position_side": PositionSide.ONE_WAY}
+    bucket = {"instrument": 1, "position_side": PositionSide.ONE_WAY, "margin_mode": MarginMode.ISOLATED}
     out = desk.feed(desk.update(1, UpdateKind.COVER, 1, counter_account=31, **bucket))
     assert [(r["kind"], r["deficit"]) for r in desk.rows("insolvencies", out)] == [(InsolvencyKind.DEFICIT, 15)]
     out = desk.feed(desk.update(1, UpdateKind.FEE, -2, counter_account=32, **bucket))

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from streams.domain.batch import Outputs
-from streams.domain.events import DeadLetterReason, FlowCause, Role, UpdateKind
+from streams.domain.events import DeadLetterReason, FlowCause, MarginMode, Role, UpdateKind
 from tests.support.risk_rows import Desk, instrument, pool
 
 FUND = 31
@@ -67,22 +69,53 @@ def test_a_flow_in_another_asset_says_so() -> None:
 def test_funding_of_a_cross_position_is_paid_by_the_cross_wallet_although_it_names_the_instrument() -> None:
     desk = Desk()
     desk.feed(instrument(), pool(), *desk.opening(1, 1_000, (1, 10, 1_000)))
-    desk.feed(desk.update(1, UpdateKind.FUNDING, -7, instrument=1, position_side=1))
+    desk.feed(desk.update(1, UpdateKind.FUNDING, -7, instrument=1, position_side=1, margin_mode=MarginMode.CROSS))
     assert desk.wallet(1) == 993
     assert len(desk.machine.book.groups) == 1  # and no bucket was made for it
+
+
+def test_funding_that_comes_after_its_cross_position_was_closed_makes_no_bucket() -> None:
+    desk = Desk()
+    desk.feed(instrument(), pool(), *desk.opening(1, 1_000, (1, 10, 1_000)), desk.fill(1, -10, -1_000))
+    desk.feed(desk.update(1, UpdateKind.FUNDING, -7, instrument=1, position_side=1, margin_mode=MarginMode.CROSS))
+    assert (desk.wallet(1), len(desk.machine.book.groups)) == (993, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "words"),
+    [
+        (UpdateKind.FUNDING, {"instrument": 1, "position_side": 1}, "margin_mode must go with instrument"),
+        (UpdateKind.FUNDING, {"instrument": 1, "position_side": 1, "margin_mode": MarginMode.ISOLATED}, "the cross wallet carries the open position"),
+        (UpdateKind.FEE, {"margin_mode": MarginMode.ISOLATED}, "needs the instrument of the bucket"),
+        (UpdateKind.ISOLATED_MARGIN, {"instrument": 1, "position_side": 1, "margin_mode": MarginMode.CROSS}, "needs margin_mode ISOLATED"),
+    ],
+)
+def test_an_update_that_does_not_say_whose_money_it_is_moves_nothing(kind: UpdateKind, fields: dict[str, int], words: str) -> None:
+    desk = Desk()
+    desk.feed(instrument(), pool(), *desk.opening(1, 1_000, (1, 10, 1_000)))
+    out = desk.feed(desk.update(1, kind, -7, **fields))
+    assert [(r.reason, words in r.detail) for r in out.refusals] == [(DeadLetterReason.BAD_VALUE, True)]
+    assert desk.wallet(1) == 1_000
 
 
 def test_funding_of_an_isolated_position_is_paid_by_its_bucket() -> None:
     desk = Desk()
     desk.feed(instrument(), pool(), *desk.opening(1, 1_000, (1, 10, 1_000), isolated=True))
-    desk.feed(desk.update(1, UpdateKind.FUNDING, -7, instrument=1, position_side=1))
+    desk.feed(desk.update(1, UpdateKind.FUNDING, -7, instrument=1, position_side=1, margin_mode=MarginMode.ISOLATED))
     assert desk.wallet(1, 1, 1) == 993
+
+
+def test_the_fund_account_of_a_pool_never_changes() -> None:
+    desk = Desk()
+    desk.feed(instrument(), *desk.opening(FUND, 70), *desk.opening(32, 5), pool())
+    out = desk.feed(pool(version=2, fund_account=32))
+    assert [(r.reason, r.account) for r in out.refusals] == [(DeadLetterReason.BAD_VALUE, None)]
+    assert (flows(desk, out), desk.machine.book.pools[1].fund_account) == ([], FUND)
 
 
 def test_an_older_version_of_a_pool_that_comes_again_founds_nothing_and_is_refused_by_nobody() -> None:
     desk = Desk()
-    desk.feed(instrument(), *desk.opening(FUND, 70), *desk.opening(32, 5), pool(), pool(version=2, fund_account=32))
-    desk.feed(pool(pool=2, fund_account=FUND))
+    desk.feed(instrument(), *desk.opening(FUND, 70), pool(), pool(version=2, adl_stop_value=7))
     out = desk.feed(pool())
     assert (flows(desk, out), out.refusals) == ([], [])
-    assert desk.machine.book.pools[1].fund_account == 32
+    assert desk.machine.book.pools[1].version == 2
