@@ -46,7 +46,7 @@ class TestFiles:
         repeatable = (
             "CREATE TABLE IF NOT EXISTS ", "CREATE OR REPLACE VIEW ", "ADD COLUMN IF NOT EXISTS ", "ADD PROJECTION IF NOT EXISTS ",
             "ADD INDEX IF NOT EXISTS ", "MODIFY SETTING ", "MODIFY COLUMN ", "DROP COLUMN IF EXISTS ", "MODIFY TTL ", "MATERIALIZE PROJECTION ",
-            "RENAME COLUMN IF EXISTS ",
+            "RENAME COLUMN IF EXISTS ", "COMMENT COLUMN ",
         )  # fmt: skip
         for migration in migrations():
             for sql in migration.statements(DATABASE):
