@@ -353,6 +353,10 @@ class SimulatedBus:
         """Streams and their partition counts."""
         return await self._network.reach(lambda: dict(self._network.broker.counts))
 
+    async def topic_ids(self) -> dict[str, str]:
+        """Streams and the ids of their topics."""
+        return await self._network.reach(lambda: dict(self._network.broker.ids))
+
     async def reader(self, partitions: Sequence[TopicPartition]) -> SimulatedReader:
         """A reader of these partitions, at the first offset kept."""
         logs = self._network.broker.logs

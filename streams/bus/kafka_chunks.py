@@ -43,7 +43,7 @@ def _columns_of(batches: Sequence[BatchOfRecords]) -> Columns:
 
 
 def _by_record(batch: Any) -> Columns:
-    """What aiokafka makes of a batch that is compressed, or in doubt; it raises CorruptRecordException for one that is broken."""
+    """What aiokafka makes of a batch that is in doubt; it raises CorruptRecordException for one that is broken."""
     records = list(batch)
     return Columns(
         np.array([record.offset for record in records], np.int64),

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from streams.bus.kafka import KafkaBus, KafkaConfig
+from streams.bus.kafka import KafkaBus
+from streams.bus.kafka_connection import KafkaConfig
 from streams.errors import CheckFailed
 from streams.settings import Settings
 from streams.topics import TOPICS, partition_count
