@@ -20,7 +20,7 @@ from aiokafka.errors import (
 
 from streams.bus import kafka_connection
 from streams.bus.contract import Chunk, End, TopicPartition, no_such_partition, outside_log
-from streams.bus.kafka_chunks import Arrivals, chunk_of, give_batches, share_out
+from streams.bus.kafka_chunks import Arrivals, chunk_of, give_batches, share_out, tell_of_dates
 from streams.bus.kafka_connection import KafkaConfig, answered, listen_to_complaints
 from streams.bus.kafka_policy import Fault, faults_of, settings_for
 from streams.bus.kafka_topics import TopicOnBroker, describe, settings_of
@@ -30,6 +30,7 @@ from streams.errors import CheckFailed
 AHEAD_FROM = 2_000  # records of one poll from which the next are fetched ahead
 FETCH_WAIT_MS = 5  # the broker's default of 500 costs 450 ms for one wake-up
 PARTITION_FETCH_BYTES = 8 << 20
+BY_BROKER = 1  # a record's kind of timestamp where it is not the one sent
 
 
 class KafkaReader:
@@ -41,6 +42,7 @@ class KafkaReader:
         self._theirs = dict(partitions)
         self._positions: dict[TopicPartition, int] = {}
         self._arrivals: dict[TopicPartition, Arrivals] | None = None
+        self._dated: set[TopicPartition] = set()  # partitions told of, whose records the broker has dated
         self._turn = 0
         self._is_held = False
         self._quiet_since = 0.0
@@ -100,7 +102,11 @@ class KafkaReader:
             start, stop = self._positions[ours], await self._consumer.position(their)
             if start != stop:
                 self._positions[ours] = stop
-                chunks.append(chunk_of(ours, start, stop, fetched.get(their, [])))
+                records = fetched.get(their, [])
+                if records and records[0].timestamp_type == BY_BROKER and ours not in self._dated:
+                    self._dated.add(ours)
+                    tell_of_dates(ours, records[0].offset)
+                chunks.append(chunk_of(ours, start, stop, records))
         return chunks
 
     async def _poll_batches(

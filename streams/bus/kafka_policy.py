@@ -15,6 +15,7 @@ from streams.topics import FOREVER_MS, TOPICS
 
 LONG_MAX: Final = 2**63 - 1
 MIN_BATCH_BYTES: Final = MAX_RECORD_BYTES + 48_588  # Kafka's own default for a batch: the rest is for its framing
+HOUR_MS: Final = 3_600_000  # what a broker allows by itself
 READABLE: Final = ("producer", "uncompressed", "none", *(name for name, _ in CODECS.values()))
 
 
@@ -98,8 +99,14 @@ RULES: Final = (
         "timestamps are event times, and the digests of outputs hold them as they were sent",
         Stops.WRITTEN,
     ),
-    Rule("message.timestamp.before.max.ms", *_at_least(lambda _: LONG_MAX), "{asked}", "event times of a replay may lie anywhere in the past"),
-    Rule("message.timestamp.after.max.ms", *_at_least(lambda _: LONG_MAX), "{asked}", "event times of a simulation may lie in the future"),
+    Rule("message.timestamp.before.max.ms", *_at_least(lambda _: LONG_MAX), "{asked}", "after a long stop event times lie far in the past"),
+    Rule(
+        "message.timestamp.after.max.ms",
+        lambda _: str(LONG_MAX),
+        lambda found, _: int(found) >= HOUR_MS,
+        "an hour or more ({asked} for simulations)",
+        "what is ahead of the broker's clock would be refused, and with it the whole step",
+    ),
     Rule(
         "max.message.bytes",
         *_at_least(lambda _: MIN_BATCH_BYTES),

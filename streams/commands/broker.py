@@ -4,9 +4,13 @@ from collections.abc import Mapping
 
 from streams.bus.kafka import KafkaBus
 from streams.bus.kafka_connection import KafkaConfig
+from streams.bus.kafka_policy import Fault
 from streams.errors import CheckFailed
+from streams.observe.logs import logger
 from streams.settings import Settings
 from streams.topics import TOPICS, partition_count
+
+log = logger(__name__)
 
 
 def kafka_config(settings: Settings) -> KafkaConfig:
@@ -20,6 +24,7 @@ def kafka_config(settings: Settings) -> KafkaConfig:
         sasl_username=kafka.sasl_username,
         sasl_password=kafka.password,
         ssl_context=kafka.ssl_context(),
+        replication_factor=kafka.replication_factor,
         record_batches=kafka.record_batches,
     )
 
@@ -64,6 +69,25 @@ def refuse_differences(settings: Settings, present: Mapping[str, int]) -> None:
     )
 
 
+async def topic_faults(settings: Settings) -> list[Fault]:
+    """What is set otherwise than it should be on the topics that are there. Raises Unreachable without a broker."""
+    bus = kafka_bus(settings)
+    try:
+        return await bus.faults()
+    finally:
+        await bus.close()
+
+
 async def require_topics(settings: Settings) -> None:
-    """Raises CheckFailed where a topic is missing or other than these settings say, Unreachable without a broker."""
+    """Raises CheckFailed where a topic is missing, or is such that records would be lost or be others than were sent; Unreachable without a broker.
+
+    What else is set otherwise than it should be is a warning in the log.
+    """
     refuse_differences(settings, await present_topics(settings))
+    faults = await topic_faults(settings)
+    for fault in faults:
+        log.warning("topic_set_otherwise", topic=fault.topic, setting=fault.setting, found=fault.found, wanted=fault.wanted, mend=fault.mend)
+    fatal = [fault for fault in faults if fault.stops]
+    if fatal:
+        more = f" (and {len(fatal) - 1} more: `backstop topics check`)" if len(fatal) > 1 else ""
+        raise CheckFailed(f"{fatal[0]}{more}")
