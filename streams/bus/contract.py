@@ -87,7 +87,8 @@ def outside_log(partition: TopicPartition, offset: int, bounds: tuple[int, int])
     """The error for a position that the log does not hold."""
     return CheckFailed(
         f"position {offset} of {partition.topic}[{partition.partition}] lies outside its log, which holds offsets {bounds[0]} to {bounds[1]}: "
-        "below it, records were deleted (start from a later snapshot); above it, this is another deployment's or a truncated log (check the address)"
+        "below it, records were deleted (start from a later snapshot); above it, this is another deployment's log, a "
+        "truncated one, or a topic made again (check the address)"
     )
 
 

@@ -14,6 +14,7 @@ from streams.bus.recording import load
 from streams.engine.chunks import SliceReader, read_all
 from streams.engine.compare import Difference, DifferenceClass, Differs, at, read_inputs, rerun
 from streams.engine.digests import OUTPUT_TOPICS
+from streams.engine.identity import AnotherTopic, noted, present, refuse_others
 from streams.engine.journal import StepRecord, check_genesis, check_link, open_record
 from streams.engine.recovery import leads_on
 from streams.engine.snapshot import SnapshotFile, SnapshotStore, read_snapshot, restore
@@ -78,6 +79,7 @@ async def verify_bus(
     report = report or Report()
     try:
         journals = await read_journals(bus)
+        await _check_topics(bus, journals)
         log = await _read_outputs(bus, journals)
         for spec, records in journals.items():
             await _verify_steps(bus, spec, records, factory, log=log, snapshots=snapshots, report=report)
@@ -111,6 +113,15 @@ async def read_journals(bus: Bus) -> dict[TaskSpec, list[StepRecord]]:
     if not journals:
         raise UsageProblem("there is no journal here: nothing has run")
     return journals
+
+
+async def _check_topics(bus: Bus, journals: dict[TaskSpec, list[StepRecord]]) -> None:
+    """Raises Differs where a topic is not the one that a journal's offsets are of."""
+    for spec, records in journals.items():
+        try:
+            refuse_others(spec, noted(records), await present(bus, spec))
+        except AnotherTopic as error:
+            raise Differs(at(records[-1], DifferenceClass.JOURNAL, str(error), spec.journal)) from error
 
 
 def _chained(chunk: Chunk) -> list[StepRecord]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from streams.bus.contract import Bus, TopicPartition
 from streams.commands.broker import kafka_bus, kafka_config
+from streams.engine.identity import AnotherTopic, what_to_do
 from streams.engine.ownership import FixedOwnership, Ownership, ShardHost, doubling
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.snapshot import SnapshotStore
@@ -248,17 +249,33 @@ class _Shards:
 
     async def _survey_for_ever(self, runner: ShardRunner) -> None:
         spec, told, held_back, told_held = runner.spec, frozenset[str](), HeldBack(), frozenset[TopicPartition]()
+        told_grown: Mapping[str, tuple[int, int]] = {}
         while True:
             with suppress(BackstopError):  # whatever is wrong, the shard itself finds out
                 seen = await runner.survey()
                 ages = held_back.look(seen, time.monotonic())
-                self._tell(spec, seen, ages)
+                told_grown = await self._alarm_topics(runner, told_grown)
+                self._tell(spec, seen, ages, told_grown)
                 told_held = self._alarm_held_back(spec, seen, ages, told_held)
                 near = frozenset(f"{partition.topic}[{partition.partition}]" for partition in seen.near_retention(self._engine.retention_alarm))
                 if near - told:
                     self._observer.on_alarm(spec, "retention_near_snapshot", {"inputs": sorted(near), "share": self._engine.retention_alarm})
                 told = near
             await asyncio.sleep(SURVEY_EVERY_S)
+
+    async def _alarm_topics(self, runner: ShardRunner, told: Mapping[str, tuple[int, int]]) -> Mapping[str, tuple[int, int]]:
+        """End the shard where a topic was made again, and raise the alarm where one has grown; those that have."""
+        try:
+            grown = await runner.look_at_topics()
+        except AnotherTopic as problem:
+            self._observer.on_alarm(runner.spec, "topic_made_again", {"reason": str(problem)})
+            runner.end_with(problem)
+            raise
+        for topic, (then, now) in grown.items():
+            if topic not in told:
+                facts = {"topic": topic, "partitions": now, "partitions_read": then, "reason": what_to_do(topic, then, now)}
+                self._observer.on_alarm(runner.spec, "topic_has_grown", facts)
+        return grown
 
     def _too_long(self, ages: Mapping[TopicPartition, float]) -> dict[TopicPartition, float]:
         return {partition: age_s for partition, age_s in ages.items() if age_s * 1000 >= self._engine.held_back_alarm_ms}
@@ -274,7 +291,7 @@ class _Shards:
             self._observer.on_alarm(spec, "input_held_back", facts)
         return frozenset(late)
 
-    def _tell(self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float]) -> None:
+    def _tell(self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float], grown: Mapping[str, tuple[int, int]]) -> None:
         labels: dict[str, Any] = {"task": spec.task, "shard": spec.shard}
         age = time.time() - seen.event_time_us / 1e6 if seen.event_time_us else 0.0
         self._metrics.set("consumer_lag_records", seen.lag_records, **labels)
@@ -284,4 +301,5 @@ class _Shards:
             f"{partition.topic}[{partition.partition}] has been held back by an open transaction for {age_s:.0f} s"
             for partition, age_s in sorted(self._too_long(ages).items())
         ]
+        reasons += [what_to_do(topic, then, now) for topic, (then, now) in grown.items()]
         self._health.tell(spec.name, "running", seen.lag_records, tuple(reasons))
