@@ -86,9 +86,18 @@ async def answered(config: KafkaConfig, request: Awaitable[T]) -> T:
         async with asyncio.timeout(REACH_SECONDS):
             return await request
     except (KafkaError, TimeoutError, OSError) as error:
-        if isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaConnectionError)):
+        if not _is_of_the_way(error):
             raise CheckFailed(f"Kafka at {config.bootstrap_servers} refused a request: {error!r}; look at the rights and settings there") from error
         raise _unreachable(config, _complaints.latest or repr(error)) from error
+
+
+def _is_of_the_way(error: BaseException | None) -> bool:
+    """Whether it lies in reaching the broker, not in what was asked: aiokafka's sender wraps a lost connection in an error of no kind."""
+    while error is not None:
+        if isinstance(error, OSError | TimeoutError | KafkaConnectionError) or (isinstance(error, KafkaError) and error.retriable):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _unreachable(config: KafkaConfig, reason: str) -> Unreachable:

@@ -247,18 +247,30 @@ def check_genesis(spec: TaskSpec, record: StepRecord) -> None:
         )
 
 
+def emptied(journal: TopicPartition, first: int) -> str:
+    """What is wrong with a journal that holds no record and did."""
+    return (
+        f"{journal.topic}[{journal.partition}] holds no step record and begins at offset {first}: all of them were deleted, by retention or by hand. "
+        "What the shard did cannot be known from it: restore the journal, or begin a new deployment"
+    )
+
+
 async def read_tail(bus: Bus, spec: TaskSpec) -> StepRecord | None:
     """The newest step record, None before the genesis. Also holds the genesis against `spec`: ConfigurationProblem on another topology.
 
-    The end of the log may lie behind markers, so reading backs off from it until a record is found.
+    The end of the log may lie behind markers, so reading backs off from it until a record is found. Where the genesis has been deleted with the
+    log's head, a snapshot must know the topology; where every record has been deleted, nothing may be founded: CheckFailed.
     """
     reader = await bus.reader([spec.journal])
     try:
         first, end = await reader.bounds(spec.journal)
         founded = await _first_record(reader, spec.journal, first, end)
         if founded is None:
+            if first > 0:
+                raise CheckFailed(emptied(spec.journal, first))
             return None
-        check_genesis(spec, founded)
+        if founded.step == 0:
+            check_genesis(spec, founded)
         back = 2  # one record and its marker
         while True:
             start = max(first, end - back)

@@ -179,6 +179,7 @@ def _restored(task: Task, gate: PoolsGate | None, file: SnapshotFile, records: S
             raise CheckFailed(f"snapshot {file.path} is not listed in the journal: it was written, but never committed")
         begins = records[0] if crossing else _begins(file, records, task.machine.version)
         restore(task, gate, file.step, read_snapshot(file, ref))
+        _check_topology(task, file)
         task.number = begins.step
         if not crossing and task.machine.digest() != begins.state_digest:
             raise CheckFailed(f"snapshot {file.path} restores another state than step {begins.step} recorded")
@@ -186,6 +187,15 @@ def _restored(task: Task, gate: PoolsGate | None, file: SnapshotFile, records: S
         log.warning("snapshot_skipped", task=task.spec.task, shard=task.spec.shard, step=file.step, reason=str(error))
         return False
     return True
+
+
+def _check_topology(task: Task, file: SnapshotFile) -> None:
+    """Raises ConfigurationProblem where the snapshot reads other partitions: the genesis, which would tell, may have been deleted."""
+    if task.positions.keys() != {*task.spec.inputs()}:
+        raise ConfigurationProblem(
+            f"{task.spec.name}: snapshot {file.path} was taken in a deployment of other partitions or shards than this worker is set to; correct the "
+            "settings, or begin a new deployment"
+        )
 
 
 def _begins(file: SnapshotFile, records: Sequence[StepRecord], version: int) -> StepRecord:
@@ -203,7 +213,10 @@ def _begins(file: SnapshotFile, records: Sequence[StepRecord], version: int) -> 
 def _check_start(task: Task, records: Sequence[StepRecord]) -> None:
     genesis = records[0]
     if genesis.step != 0:
-        raise CheckFailed(f"{task.spec.name}: the journal begins with step {genesis.step}: its genesis is gone; restore the journal or a snapshot")
+        raise CheckFailed(
+            f"{task.spec.name}: the journal begins with step {genesis.step}: the records before it were deleted, its genesis among them, and no good "
+            "snapshot of a step that is kept is here; restore the journal, or the snapshots of the worker that ran it"
+        )
     if genesis.machine_version != task.machine.version:
         raise CheckFailed(
             f"{task.spec.name}: the journal was begun by version {genesis.machine_version} of the rules, and the snapshot that version "

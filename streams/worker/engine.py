@@ -1,7 +1,9 @@
 """The engine's part of a worker: its shards in a thread and event loop of their own, so that nothing else in the process delays a step.
 
-Crash-only: an error of any shard ends the process, and a start is a recovery. A fence is no error: the shard is dropped, and started again after
-a random pause if it is still assigned here. A stop lets every shard finish its step and leave a snapshot, for as long as the grace period lasts.
+Crash-only: a start is a recovery. What is wrong with the log or the state of one shard ends that shard, which is tried again after a pause that
+doubles, while the others go on; every other error ends the process, and so does the last shard. A fence is no error: the shard is dropped, and
+started again after a random pause if it is still assigned here. A stop lets every shard finish its step and leave a snapshot, for as long as the
+grace period lasts.
 """
 
 import asyncio
@@ -19,7 +21,7 @@ from typing import Any
 from streams.bus.contract import Bus, TopicPartition
 from streams.commands.broker import kafka_bus, kafka_config
 from streams.engine.identity import AnotherTopic, what_to_do
-from streams.engine.ownership import FixedOwnership, Ownership, ShardHost, doubling
+from streams.engine.ownership import OF_ONE_SHARD, FixedOwnership, Ownership, ShardHost, doubling
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.snapshot import SnapshotStore
 from streams.engine.standby import Standby
@@ -38,6 +40,7 @@ log = logger(__name__)
 
 TARGET_STEP_MS = 10  # of a step with something urgent: one slow step delays everything behind it
 SURVEY_EVERY_S = 5.0
+REST_S = 5.0  # before a shard that failed is tried again; doubles
 BEAT_EVERY_S = 1.0
 
 
@@ -125,7 +128,8 @@ class EngineService:
         ownership: Ownership = group or FixedOwnership(fixed or ())
         # The pause only spreads attempts: no decision depends on it.
         pause = doubling(self._settings.engine.fence_pause_ms / 1000, random.random)
-        shards.host = ShardHost(ownership, every, shards.run, pause=pause, make_standby=shards.standby if self._options.standby else None)
+        rest = doubling(REST_S, random.random)
+        shards.host = ShardHost(ownership, every, shards.run, pause=pause, rest=rest, make_standby=shards.standby if self._options.standby else None)
         beating = asyncio.create_task(self._beat(group, shards.host))
         try:
             if group is not None:
@@ -206,6 +210,7 @@ class _Shards:
             upgrades=self._options.upgrades,
         )
         labels: dict[str, Any] = {"task": spec.task, "shard": spec.shard}
+        left, why = "fenced", tuple[str, ...]()
         self._health.tell(spec.name, "starting")
         try:
             if not await self._started(runner, stop):
@@ -220,10 +225,14 @@ class _Shards:
         except Fenced:
             self._metrics.add("fences", **labels)
             raise
+        except OF_ONE_SHARD as problem:
+            left, why = "failing", (str(problem),)
+            self._observer.on_alarm(spec, "shard_failed", {"reason": str(problem)})
+            raise
         finally:
             self._observer.on_stopped(spec)
-            left = "stopping" if self.host.is_stopping else "fenced"
-            self._health.tell(spec.name, left if self.host.is_wanted(spec) else None)
+            left = "stopping" if self.host.is_stopping else left
+            self._health.tell(spec.name, left if self.host.is_wanted(spec) else None, held_back=why)
             await runner.stop()
 
     async def _started(self, runner: ShardRunner, stop: asyncio.Event) -> bool:
