@@ -149,9 +149,12 @@ def settings_for(stream: str, replication_factor: int) -> dict[str, str]:
 def faults_of(
     found: Sequence[TopicOnBroker], settings: Mapping[str, Mapping[str, str] | None], *, prefix: str, replication_factor: int, address: str
 ) -> list[Fault]:
-    """What is wrong with the topics of our table that are there, in its order. A setting that the broker does not say is not judged."""
-    present = {topic.name: topic for topic in found}
-    faults = []
+    """What is wrong with the topics of our table that are there, in its order.
+
+    A setting that the broker does not have is not judged; that settings are not shown to us is a fault: nobody knows what they are.
+    """
+    present = {topic.name: topic for topic in found if topic.name.removeprefix(prefix) in TOPICS}
+    faults = [_unseen(name) for name in present if settings.get(name) is None][:1]
     for topic in TOPICS.values():
         there = present.get(prefix + topic.name)
         if there is None:
@@ -164,6 +167,12 @@ def faults_of(
                 stops = rule.stops is Stops.ALL or (rule.stops is Stops.WRITTEN and topic.written_by != "exchange")
                 faults.append(_fault(rule, there.name, value, rule.asked(wish), stops=stops, address=address))
     return faults
+
+
+def _unseen(name: str) -> Fault:
+    """Of one topic, which stands for all that are not shown: the right is given for all of them."""
+    why = "nobody knows whether records are kept as they were sent"
+    return Fault(name, "its settings", "not shown to this user", "shown", why, "give the right DescribeConfigs (`backstop topics acls`)", stops=False)
 
 
 def _fault(rule: Rule, name: str, found: str, asked: str, *, stops: bool, address: str) -> Fault:

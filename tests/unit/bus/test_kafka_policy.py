@@ -85,8 +85,15 @@ def test_fewer_replicas_than_are_asked_for_are_a_fault_that_no_setting_mends() -
     assert "3 replicas" in fault.mend
 
 
-def test_what_the_broker_does_not_say_is_not_judged() -> None:
-    assert faults("marks", None) == []
+def test_that_settings_are_not_shown_is_said_once_and_stops_nobody() -> None:
+    topics = [TopicOnBroker(f"d.{stream}", None, 1, 1) for stream in ("marks", "pools")]
+    (fault,) = faults_of(topics, {"d.marks": None, "d.pools": None}, prefix="d.", replication_factor=1, address="b:9092")
+    assert "not shown to this user" in str(fault)
+    assert "DescribeConfigs" in fault.mend
+    assert not fault.stops
+
+
+def test_what_the_broker_does_not_have_is_not_judged() -> None:
     assert faults("marks", {}) == []
     assert faults("strangers", {"cleanup.policy": "compact"}) == []
     assert faults_of([], {}, prefix="d.", replication_factor=1, address="b:9092") == []
