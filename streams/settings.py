@@ -54,6 +54,7 @@ class KafkaSettings(_Section):
     ssl_certfile: Path | None = Field(default=None, description="Client certificate, PEM.")
     ssl_keyfile: Path | None = Field(default=None, description="Key of the client certificate, PEM.")
     allow_plaintext: bool = Field(default=False, description="Allow a password to travel without TLS.")
+    replication_factor: int = Field(default=1, ge=1, le=32_767, description="Replicas of topics that are created; fewest that a check allows.")
     record_batches: bool = Field(default=True, description="Read and write by record batches; false: record by record, several times slower.")
 
     @field_validator("bootstrap_servers")

@@ -3,6 +3,8 @@
 Topics here are stream names; a bus adds the deployment's prefix where it talks to a broker. Both buses pass tests/contract.
 """
 
+import base64
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -85,13 +87,24 @@ def outside_log(partition: TopicPartition, offset: int, bounds: tuple[int, int])
     """The error for a position that the log does not hold."""
     return CheckFailed(
         f"position {offset} of {partition.topic}[{partition.partition}] lies outside its log, which holds offsets {bounds[0]} to {bounds[1]}: "
-        "below it, records were deleted (start from a later snapshot); above it, this is another deployment's or a truncated log (check the address)"
+        "below it, records were deleted (start from a later snapshot); above it, this is another deployment's log, a "
+        "truncated one, or a topic made again (check the address)"
     )
 
 
 def no_such_partition(topic: str, partition: int) -> CheckFailed:
     """The error for a partition that does not exist."""
     return CheckFailed(f"{topic}[{partition}] does not exist on this bus: create the topics of the deployment first, with its partition counts")
+
+
+def topic_id_text(raw: bytes) -> str:
+    """16 bytes as Kafka's own tools print the id of a topic: 22 letters of URL-safe base64."""
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def made_topic_id(topic: str, before: int) -> str:
+    """The id of a topic of a bus in this process, of whose name there were `before` others: the same run gives the same ids."""
+    return topic_id_text(hashlib.sha256(f"{topic}/{before}".encode()).digest()[:16])
 
 
 @dataclass(slots=True)
@@ -179,6 +192,9 @@ class Bus(Protocol):
 
     async def partitions(self) -> dict[str, int]:
         """Streams that exist and their partition counts."""
+
+    async def topic_ids(self) -> dict[str, str]:
+        """Streams that exist and the ids of their topics: a topic deleted and made again under its name has another. Left out where unknown."""
 
     async def reader(self, partitions: Sequence[TopicPartition]) -> Reader:
         """A read_committed reader of these partitions, positioned at the first offset kept. Raises CheckFailed when one does not exist."""

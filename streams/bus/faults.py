@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from aiokafka.errors import ConcurrentTransactions, KafkaConnectionError, KafkaError, ProducerFenced, TopicAuthorizationFailedError
 
 from streams.bus.contract import Chunk, End, NewRecord, TopicPartition, no_such_partition, outside_log
-from streams.bus.kafka_writer import KafkaWriter, end_producer
+from streams.bus.kafka_writer import NOT_DATED, KafkaWriter, end_producer
 from streams.bus.simulated import Broker
 from streams.errors import CheckFailed, Unreachable
 
@@ -206,7 +206,7 @@ class SimulatedProducer:
             raise TopicAuthorizationFailedError(where.topic)
         base = await self._told(lambda: broker.produce(self._id, epoch, where, records))
         await self._hooks.at("sent", self._id)
-        return SimpleNamespace(offset=base)
+        return SimpleNamespace(offset=base, timestamp=NOT_DATED)
 
     async def _end(self, *, commit: bool) -> None:
         await self._hooks.at("end", self._id)
@@ -352,6 +352,10 @@ class SimulatedBus:
     async def partitions(self) -> dict[str, int]:
         """Streams and their partition counts."""
         return await self._network.reach(lambda: dict(self._network.broker.counts))
+
+    async def topic_ids(self) -> dict[str, str]:
+        """Streams and the ids of their topics."""
+        return await self._network.reach(lambda: dict(self._network.broker.ids))
 
     async def reader(self, partitions: Sequence[TopicPartition]) -> SimulatedReader:
         """A reader of these partitions, at the first offset kept."""

@@ -5,121 +5,32 @@ A chunk's `stop` is the consumer's position, so control records and aborted ones
 """
 
 import asyncio
-import logging
-import ssl
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     CorruptRecordException,
-    KafkaConnectionError,
-    KafkaError,
     OffsetOutOfRangeError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
+    UnsupportedCodecError,
 )
 
+from streams.bus import kafka_connection
 from streams.bus.contract import Chunk, End, TopicPartition, no_such_partition, outside_log
-from streams.bus.kafka_chunks import Arrivals, chunk_of, give_batches, is_supported, share_out
+from streams.bus.kafka_chunks import Arrivals, chunk_of, give_batches, share_out, tell_of_dates
+from streams.bus.kafka_connection import KafkaConfig, answered, listen_to_complaints
+from streams.bus.kafka_policy import Fault, faults_of, settings_for
+from streams.bus.kafka_topics import TopicOnBroker, describe, settings_of
 from streams.bus.kafka_writer import BATCH_BYTES, KafkaWriter, end_consumer, end_producer
-from streams.errors import CheckFailed, Unreachable
-from streams.topics import FOREVER_MS, TOPICS
+from streams.errors import CheckFailed
 
-REACH_SECONDS = 8.0  # a broker that did not answer for so long counts as unreachable
 AHEAD_FROM = 2_000  # records of one poll from which the next are fetched ahead
 FETCH_WAIT_MS = 5  # the broker's default of 500 costs 450 ms for one wake-up
 PARTITION_FETCH_BYTES = 8 << 20
-LONG_MAX = str(2**63 - 1)
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class KafkaConfig:
-    """How to reach the brokers, and whose topics to use there.
-
-    The coordinator aborts a transaction after `transaction_timeout_ms`; the writer gives up somewhat later, when that is settled.
-    """
-
-    bootstrap_servers: str
-    deployment: str
-    security_protocol: str = "PLAINTEXT"
-    sasl_mechanism: str = "PLAIN"
-    sasl_username: str | None = None
-    sasl_password: str | None = field(default=None, repr=False)
-    ssl_context: ssl.SSLContext | None = None
-    replication_factor: int = 1
-    transaction_timeout_ms: int = 8_000
-    commit_timeout_ms: int = 10_000
-    record_batches: bool = True  # read and build whole record batches; False: record by record, through aiokafka's public interface only
-
-    @property
-    def by_record_batches(self) -> bool:
-        """Whether whole record batches are read and built: it was asked for, and this aiokafka is the one whose private parts are known."""
-        return self.record_batches and is_supported()
-
-    def connection(self) -> dict[str, Any]:
-        """The connection arguments of every aiokafka client."""
-        return {
-            "bootstrap_servers": self.bootstrap_servers,
-            "security_protocol": self.security_protocol,
-            "sasl_mechanism": self.sasl_mechanism,
-            "sasl_plain_username": self.sasl_username,
-            "sasl_plain_password": self.sasl_password,
-            "ssl_context": self.ssl_context,
-        }
-
-
-class _Complaints(logging.Filter):
-    """Keeps what aiokafka's connection layer has to say out of the log; it becomes the reason in our own error."""
-
-    latest = ""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING:
-            return True
-        self.latest = record.getMessage()
-        return False
-
-
-_complaints = _Complaints()
-
-
-def _listen_to_complaints() -> None:
-    """Hear aiokafka's client module, also where the process logs nothing below CRITICAL; its other modules stay as quiet as they were."""
-    client_log = logging.getLogger("aiokafka")  # the logger of its client module
-    if _complaints not in client_log.filters:
-        client_log.addFilter(_complaints)
-    level = client_log.getEffectiveLevel()
-    if level > logging.WARNING:
-        for name in [name for name in logging.root.manager.loggerDict if name.startswith("aiokafka.")]:
-            logging.getLogger(name).setLevel(level)
-        client_log.setLevel(logging.WARNING)
-
-
-async def _answered(config: KafkaConfig, request: Awaitable[T]) -> T:
-    """The broker's answer; Unreachable, with its address, when there is none in time."""
-    _complaints.latest = ""
-    try:
-        async with asyncio.timeout(REACH_SECONDS):
-            return await request
-    except (KafkaError, TimeoutError, OSError) as error:
-        if isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaConnectionError)):
-            raise CheckFailed(f"Kafka at {config.bootstrap_servers} refused a request: {error!r}; look at the rights and settings there") from error
-        raise _unreachable(config, _complaints.latest or repr(error)) from error
-
-
-def _unreachable(config: KafkaConfig, reason: str) -> Unreachable:
-    """What a person must do about a connection that did not come about. Passwords are never in a reason."""
-    address = config.bootstrap_servers
-    if "SaslAuthenticationFailed" in reason or "UnsupportedSaslMechanism" in reason:
-        who = f"user {config.sasl_username!r} by {config.sasl_mechanism}"
-        return Unreachable(f"Kafka at {address} refused {who}: correct SASL_USERNAME, SASL_PASSWORD and SASL_MECHANISM")
-    if "SSL" in reason.upper() or "CERTIFICATE" in reason.upper():
-        return Unreachable(f"Kafka at {address}: no TLS connection ({reason}): correct SECURITY_PROTOCOL, SSL_CAFILE and SSL_CERTFILE")
-    return Unreachable(f"Kafka at {address} did not answer ({reason}): start it, or correct its address and credentials")
+BY_BROKER = 1  # a record's kind of timestamp where it is not the one sent
 
 
 class KafkaReader:
@@ -131,6 +42,7 @@ class KafkaReader:
         self._theirs = dict(partitions)
         self._positions: dict[TopicPartition, int] = {}
         self._arrivals: dict[TopicPartition, Arrivals] | None = None
+        self._dated: set[TopicPartition] = set()  # partitions told of, whose records the broker has dated
         self._turn = 0
         self._is_held = False
         self._quiet_since = 0.0
@@ -139,7 +51,7 @@ class KafkaReader:
     async def start(self) -> None:
         """Take the partitions at the first offset kept. Nothing may be awaited between assigning and seeking: the consumer would look for offsets."""
         theirs = list(self._theirs.values())
-        firsts = await _answered(self._config, self._consumer.beginning_offsets(theirs))
+        firsts = await answered(self._config, self._consumer.beginning_offsets(theirs))
         self._consumer.assign(theirs)
         for ours, their in self._theirs.items():
             self._consumer.seek(their, firsts[their])
@@ -171,6 +83,10 @@ class KafkaReader:
             raise await self._outside(error) from error
         except CorruptRecordException as error:
             raise CheckFailed(f"the log at {self._config.bootstrap_servers} is corrupt: {error}; restore the partition from a replica") from error
+        except UnsupportedCodecError as error:
+            raise CheckFailed(
+                f"the log at {self._config.bootstrap_servers} is in a codec that this version cannot read ({error}): let its producers take another"
+            ) from error
         except TopicAuthorizationFailedError as error:
             raise CheckFailed(
                 f"Kafka at {self._config.bootstrap_servers} allows no reading of {error}: give the right (`backstop topics acls`)"
@@ -186,7 +102,11 @@ class KafkaReader:
             start, stop = self._positions[ours], await self._consumer.position(their)
             if start != stop:
                 self._positions[ours] = stop
-                chunks.append(chunk_of(ours, start, stop, fetched.get(their, [])))
+                records = fetched.get(their, [])
+                if records and records[0].timestamp_type == BY_BROKER and ours not in self._dated:
+                    self._dated.add(ours)
+                    tell_of_dates(ours, records[0].offset)
+                chunks.append(chunk_of(ours, start, stop, records))
         return chunks
 
     async def _poll_batches(
@@ -218,8 +138,8 @@ class KafkaReader:
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """(first offset kept, last stable offset). The end asked for under read_committed is the last stable offset."""
         their = self._theirs[partition]
-        firsts = await _answered(self._config, self._consumer.beginning_offsets([their]))
-        ends = await _answered(self._config, self._consumer.end_offsets([their]))
+        firsts = await answered(self._config, self._consumer.beginning_offsets([their]))
+        ends = await answered(self._config, self._consumer.end_offsets([their]))
         return firsts[their], ends[their]
 
     def known_end(self, partition: TopicPartition) -> End | None:
@@ -246,7 +166,7 @@ class KafkaReader:
     async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int | None:
         """Offset of the first record with this timestamp or a later one; None when there is none."""
         their = self._theirs[partition]
-        found = await _answered(self._config, self._consumer.offsets_for_times({their: timestamp_ms}))
+        found = await answered(self._config, self._consumer.offsets_for_times({their: timestamp_ms}))
         return None if found[their] is None else int(found[their].offset)
 
     async def close(self) -> None:
@@ -259,7 +179,7 @@ class KafkaReader:
         now = asyncio.get_running_loop().time()
         if chunks:
             self._quiet_since = now
-        elif now - self._quiet_since > REACH_SECONDS:
+        elif now - self._quiet_since > kafka_connection.REACH_SECONDS:
             await self.bounds(next(iter(self._positions)))
             self._quiet_since = now
 
@@ -277,7 +197,7 @@ class KafkaBus:
         self._prefix = f"{config.deployment}."
         self._admin: Any = None
         self._open: list[KafkaReader | KafkaWriter] = []
-        _listen_to_complaints()
+        listen_to_complaints()
 
     def topic(self, stream: str) -> str:
         """The topic's name on the broker."""
@@ -290,27 +210,43 @@ class KafkaBus:
         missing = {stream: count for stream, count in partitions.items() if stream not in present}
         if not missing:
             return
-        answer = await _answered(self._config, self._admin.create_topics([self._new_topic(stream, count) for stream, count in missing.items()]))
+        replicas = self._config.replication_factor
+        new = [NewTopic(self.topic(stream), count, replicas, topic_configs=settings_for(stream, replicas)) for stream, count in missing.items()]
+        answer = await answered(self._config, self._admin.create_topics(new))
         for topic, code, *message in answer.topic_errors:
             if code not in (0, TopicAlreadyExistsError.errno):  # another process may create them at the same time
                 raise CheckFailed(
                     f"Kafka at {self._config.bootstrap_servers} did not create topic {topic}: error {code} {' '.join(map(str, message))}"
                 )
-        await _answered(self._config, self._appeared(missing))
+        await answered(self._config, self._appeared(missing))
         self._refuse_other_counts(partitions, await self.partitions())
 
     async def partitions(self) -> dict[str, int]:
         """Streams of this deployment and their partition counts."""
+        return {topic.name.removeprefix(self._prefix): topic.partitions for topic in await self._described()}
+
+    async def topic_ids(self) -> dict[str, str]:
+        """Streams of this deployment and the ids of their topics, as Kafka's own tools show them; none of a broker older than 2.8."""
+        return {topic.name.removeprefix(self._prefix): topic.topic_id for topic in await self._described() if topic.topic_id is not None}
+
+    async def faults(self) -> list[Fault]:
+        """What is set otherwise than it should be, on topics of ours that are there and that we may look at."""
+        found = await self._described()
+        settings = await answered(self._config, settings_of(self._admin, [topic.name for topic in found]))
+        address, replicas = self._config.bootstrap_servers, self._config.replication_factor
+        return faults_of(found, settings, prefix=self._prefix, replication_factor=replicas, address=address)
+
+    async def _described(self) -> list[TopicOnBroker]:
         if self._admin is None:
             admin = AIOKafkaAdminClient(**self._config.connection(), retry_backoff_ms=20)
             try:
-                await _answered(self._config, admin.start())
+                await answered(self._config, admin.start())
             except BaseException:
                 await admin.close()
                 raise
             self._admin = admin
-        topics = await _answered(self._config, self._admin.describe_topics())
-        return {entry["topic"].removeprefix(self._prefix): len(entry["partitions"]) for entry in topics if entry["topic"].startswith(self._prefix)}
+        topics = await answered(self._config, describe(self._admin))
+        return [topic for topic in topics if topic.name.startswith(self._prefix)]
 
     async def reader(self, partitions: Sequence[TopicPartition]) -> KafkaReader:
         """A reader of these partitions with a consumer of its own, at the first offset kept."""
@@ -330,7 +266,7 @@ class KafkaBus:
         theirs = {ours: aiokafka.TopicPartition(self.topic(ours.topic), ours.partition) for ours in map(TopicPartition._make, partitions)}
         reader = KafkaReader(consumer, self._config, theirs)
         try:
-            await _answered(self._config, consumer.start())
+            await answered(self._config, consumer.start())
             await reader.start()
         except BaseException:
             await reader.close()
@@ -348,7 +284,7 @@ class KafkaBus:
             max_batch_size=BATCH_BYTES,
         )
         try:
-            await _answered(self._config, producer.start())
+            await answered(self._config, producer.start())
         except BaseException:
             await end_producer(producer)
             raise
@@ -368,18 +304,6 @@ class KafkaBus:
 
     def _keep(self, user: KafkaReader | KafkaWriter) -> None:
         self._open = [*(other for other in self._open if not other.closed), user]
-
-    def _new_topic(self, stream: str, count: int) -> Any:
-        known = TOPICS.get(stream)
-        settings = {
-            "cleanup.policy": "delete",
-            "retention.ms": str(known.retention_ms if known else FOREVER_MS),
-            # Event times are the record timestamps: those of a replay or a simulation may lie anywhere.
-            "message.timestamp.type": "CreateTime",
-            "message.timestamp.before.max.ms": LONG_MAX,
-            "message.timestamp.after.max.ms": LONG_MAX,
-        }
-        return NewTopic(self.topic(stream), count, self._config.replication_factor, topic_configs=settings)
 
     async def _appeared(self, streams: Mapping[str, int]) -> None:
         """Wait until the broker's metadata shows topics just created."""

@@ -3,6 +3,7 @@
 aiokafka makes an object of nine fields for every record; that, not the protocol, is what its reading costs. Here its own loop (checksums, control
 batches, aborted transactions, next offset) runs over batches instead of records: two names of one of its functions are bound to classes of this
 module, for one consumer, never for others in the process. That is private to aiokafka 0.14.0; with any other version readers take the public path.
+Records that the broker has dated itself are read as they are: who reads them decides nothing by that. It is said in the log, once a partition.
 """
 
 from collections import deque
@@ -12,12 +13,15 @@ from typing import Any, Final
 
 import aiokafka
 import numpy as np
+import structlog
 from aiokafka.consumer import fetcher
 from aiokafka.record.memory_records import MemoryRecords
 
 from streams.bus.columns import ByteColumn, joined_bytes, numbers
 from streams.bus.contract import Chunk, TopicPartition
-from streams.bus.record_batches import LENGTH, LENGTH_AT, LENGTH_FROM, Columns, read_batches, record_count
+from streams.bus.record_batches import LENGTH, LENGTH_AT, LENGTH_FROM, Columns, is_dated_by_broker, read_batches, record_count
+
+log = structlog.get_logger()
 
 PINNED: Final = "0.14.0"
 FULL_BYTES: Final = 4 << 20  # of batches that wait, by partition
@@ -43,7 +47,7 @@ def _columns_of(batches: Sequence[BatchOfRecords]) -> Columns:
 
 
 def _by_record(batch: Any) -> Columns:
-    """What aiokafka makes of a batch that is compressed, or in doubt; it raises CorruptRecordException for one that is broken."""
+    """What aiokafka makes of a batch that is in doubt; it raises CorruptRecordException for one that is broken."""
     records = list(batch)
     return Columns(
         np.array([record.offset for record in records], np.int64),
@@ -126,10 +130,11 @@ def give_batches(consumer: Any) -> None:
 class Arrivals:
     """Batches of one partition that were fetched and are not given out yet, and the position behind them."""
 
-    __slots__ = ("_at", "_batches", "_bytes", "_columns", "_partition", "_start", "_stop")
+    __slots__ = ("_at", "_batches", "_bytes", "_columns", "_partition", "_start", "_stop", "_told_of_dates")
 
     def __init__(self, partition: TopicPartition, position: int) -> None:
         self._partition = partition
+        self._told_of_dates = False
         self.move(position)
 
     def move(self, position: int) -> None:
@@ -145,6 +150,9 @@ class Arrivals:
         for batch in batches:
             self._batches.append(batch)
             self._bytes += len(batch.raw)
+            if not self._told_of_dates and is_dated_by_broker(batch.raw):
+                self._told_of_dates = True
+                tell_of_dates(self._partition, batch.start)
         self._stop = position
 
     @property
@@ -213,6 +221,12 @@ def share_out(arrivals: Sequence[Arrivals], count: int) -> list[Chunk]:
         count -= len(chunk)
         chunks.append(chunk)
     return chunks
+
+
+def tell_of_dates(partition: TopicPartition, offset: int) -> None:
+    """Say that a broker dates records itself: those of an output then differ from what their step wrote."""
+    topic, number = partition
+    log.warning("records_dated_by_broker", topic=topic, partition=number, offset=offset, setting="message.timestamp.type should be CreateTime")
 
 
 def chunk_of(partition: TopicPartition, start: int, stop: int, records: Sequence[Any]) -> Chunk:

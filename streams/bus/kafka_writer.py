@@ -24,6 +24,7 @@ SHORT_PACE_SECONDS, RETRY_SECONDS = 0.002, 0.001
 BATCH_BYTES = 1 << 20
 BUILT_FROM = 32  # records of one partition from which a compiled batch costs less than aiokafka's builder
 CLOSE_SECONDS = 2.0
+NOT_DATED = -1  # what a broker answers that has left the timestamps as they were sent
 
 _Batch = tuple[TopicPartition, Any]  # partition, aiokafka's batch builder
 
@@ -133,6 +134,8 @@ class KafkaWriter:
         for (partition, batch), outcome in zip(batches, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 await self._give_up(partition, outcome)
+            if outcome.timestamp not in (None, NOT_DATED):
+                await self._refuse_dates(partition)
             written[partition] = outcome.offset + batch.record_count()
         await self._producer.commit_transaction()
         return written
@@ -146,6 +149,16 @@ class KafkaWriter:
             f"the broker refused records for {partition.topic}[{partition.partition}]: {error!r}; "
             "the transaction was aborted, nothing of it is readable: look at the topic's settings and rights"
         ) from error
+
+    async def _refuse_dates(self, partition: TopicPartition) -> None:
+        """A timestamp that is not the one sent makes a record another than the step says it wrote."""
+        await self._producer.abort_transaction()
+        topic = self._names.topic(partition.topic)
+        raise CheckFailed(
+            f"the broker dates the records of topic {topic} itself (message.timestamp.type=LogAppendTime); the transaction was aborted, nothing of "
+            f"it is readable: `kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config message.timestamp.type=CreateTime`, "
+            "then start again"
+        )
 
     def _meaning(self, error: BaseException) -> BackstopError:
         if isinstance(error, BackstopError):

@@ -6,10 +6,22 @@ Everything happens at once and in the caller's thread, so nothing ever waits.
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from streams.bus.contract import Chunk, End, NewRecord, RecordBlock, TopicPartition, Writable, no_such_partition, outside_log, refuse_oversized
+from streams.bus.contract import (
+    Chunk,
+    End,
+    NewRecord,
+    RecordBlock,
+    TopicPartition,
+    Writable,
+    made_topic_id,
+    no_such_partition,
+    outside_log,
+    refuse_oversized,
+)
 from streams.errors import CheckFailed, Fenced
 
 
@@ -166,10 +178,13 @@ class MemoryWriter:
 
 
 class MemoryBus:
-    """A `Bus` in this process."""
+    """A `Bus` in this process. `ids`: of the topics of a recorded log, as far as they are known; None: they are made here."""
 
-    def __init__(self) -> None:
+    def __init__(self, ids: Mapping[str, str] | None = None) -> None:
+        self._recorded_ids = ids
+        self._made: Counter[str] = Counter()
         self._counts: dict[str, int] = {}
+        self._ids: dict[str, str] = {}
         self._logs: dict[tuple[str, int], _Log] = {}
         self._owners: dict[str, object] = {}
 
@@ -184,11 +199,16 @@ class MemoryBus:
         for topic, count in partitions.items():
             if topic not in self._counts:
                 self._counts[topic] = count
+                self._identify(topic)
                 self._logs.update({(topic, index): _Log() for index in range(count)})
 
     async def partitions(self) -> dict[str, int]:
         """Streams and their partition counts."""
         return dict(self._counts)
+
+    async def topic_ids(self) -> dict[str, str]:
+        """Streams and the ids of their topics."""
+        return dict(self._ids)
 
     async def reader(self, partitions: Sequence[TopicPartition]) -> MemoryReader:
         """A reader of these partitions, at the first offset kept."""
@@ -207,6 +227,12 @@ class MemoryBus:
 
     async def close(self) -> None:
         """There is nothing to let go of."""
+
+    def delete_topic(self, topic: str) -> None:
+        """What an administrator can do to a topic; it may be created again."""
+        for index in range(self._counts.pop(topic)):
+            del self._logs[(topic, index)]
+        self._ids.pop(topic, None)
 
     def preload(self, chunk: Chunk) -> None:
         """Append recorded records under their own offsets, gaps included. The first chunk of an empty partition also sets the first offset kept."""
@@ -227,3 +253,10 @@ class MemoryBus:
         log.values += chunk.values
         log.headers += chunk.headers
         log.end = chunk.stop
+
+    def _identify(self, topic: str) -> None:
+        if self._recorded_ids is None:
+            self._ids[topic] = made_topic_id(topic, self._made[topic])
+            self._made[topic] += 1
+        elif topic in self._recorded_ids:
+            self._ids[topic] = self._recorded_ids[topic]

@@ -1,14 +1,17 @@
 """Kafka's record batches (format v2), read and built as columns by compiled code: https://kafka.apache.org/documentation/#recordbatch.
 
-Reading is strict: what is not exactly the format is left to aiokafka's own reader, which says what is wrong with it.
+Reading is strict: what is not exactly the format is left to aiokafka's own reader, which says what is wrong with it. Every codec of Kafka is read;
+which one a batch is in says its producer, or the topic's `compression.type`. What is built here is never compressed.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.util import calc_crc32c
 
 from streams.bus.columns import ByteColumn, Bytes, Ints
@@ -22,7 +25,15 @@ LENGTH: Final = struct.Struct(">i")  # of what follows it
 LENGTH_AT, LENGTH_FROM, CRC_AT, CRC_FROM = 8, 12, 17, 21
 TRANSACTIONAL: Final = 0x10
 ByteTriple = tuple[Bytes, Ints, Ints]  # a ByteColumn as kernels take it
-_LOG_APPEND_TIME, _COMPRESSION = 0x08, 0x07
+# By the number that a batch names them with. Snappy comes in blocks under a header of its own (xerial) or as one block; lz4 and zstd as frames.
+CODECS: Final[dict[int, tuple[str, Callable[[bytes], bytes]]]] = {
+    1: ("gzip", gzip_decode),
+    2: ("snappy", snappy_decode),
+    3: ("lz4", lz4_decode),
+    4: ("zstd", zstd_decode),
+}
+LOG_APPEND_TIME: Final = 0x08
+_COMPRESSION: Final = 0x07
 _OFFSET, _TIME, _KEY, _KEY_SIZE, _VALUE, _VALUE_SIZE, _HEADERS, _HEADERS_SIZE, _FIELDS = range(9)
 _OVERHEAD: Final = 5 + 1 + 10 + 5 + 5 + 5  # of one record at most: length, attributes, time, offset, two sizes
 
@@ -117,16 +128,43 @@ def record_count(raw: memoryview) -> int:
     return int(HEAD.unpack_from(raw)[-1])
 
 
-def read_batches(raws: Sequence[bytes | memoryview]) -> Columns | None:
-    """The records of batches as they stand in the log, one after the other; None where one is compressed or not exactly the format."""
+def is_dated_by_broker(raw: bytes | memoryview) -> bool:
+    """Whether the timestamps of a batch are when the broker took it (LogAppendTime), not what was sent."""
+    return bool(HEAD.unpack_from(raw)[5] & LOG_APPEND_TIME)
+
+
+def _unpacked(raw: bytes | memoryview) -> bytes | memoryview:
+    """The batch with its records uncompressed behind its head as it was.
+
+    Raises CorruptRecordException where they cannot be unpacked, UnsupportedCodecError for a codec that Kafka did not have when this was written.
+    """
+    head = HEAD.unpack_from(raw)
+    base_offset, number = head[0], head[5] & _COMPRESSION
+    if not number:
+        return raw
+    if number not in CODECS:
+        raise UnsupportedCodecError(f"the batch at offset {base_offset} is in codec {number}")
+    name, unpack = CODECS[number]
+    try:
+        return bytes(raw[: HEAD.size]) + unpack(bytes(raw[HEAD.size :]))
+    except Exception as error:  # each library has its own way to say that bytes are not what it packs
+        raise CorruptRecordException(f"the batch at offset {base_offset} is no {name} ({type(error).__name__}: {error})") from error
+
+
+def read_batches(batches_as_sent: Sequence[bytes | memoryview]) -> Columns | None:
+    """The records of batches as they stand in the log, one after the other; None where one is not exactly the format.
+
+    Raises what `_unpacked` raises.
+    """
+    raws = [_unpacked(raw) for raw in batches_as_sent]
     whole = raws[0] if len(raws) == 1 else b"".join(raws)
     batches, own_times, start, first = np.empty((len(raws), 5), np.int64), [], 0, 0
     for n, raw in enumerate(raws):
         base_offset, _, _, _, _, attributes, _, base_time, newest_time, *_, count = HEAD.unpack_from(raw)
-        if attributes & _COMPRESSION or count < 0:
+        if count < 0:
             return None
         batches[n] = start + HEAD.size, start + len(raw), base_offset, base_time, count
-        if attributes & _LOG_APPEND_TIME:
+        if attributes & LOG_APPEND_TIME:
             own_times.append((first, first + count, newest_time))
         start, first = start + len(raw), first + count
     data, out = np.frombuffer(whole, np.uint8), np.empty((_FIELDS, first), np.int64)

@@ -21,6 +21,7 @@ from streams.wire.schemas import schema
 
 FIRST_OFFSET = "backstop.first_offset"
 END_OFFSET = "backstop.end_offset"
+TOPIC_ID = "backstop.topic_id"  # left out where the bus gave none
 RECORDS_A_POLL = 10_000
 BLOCK_BYTES = 256 * 1024
 RECORDS_A_CHUNK = 10_000
@@ -35,7 +36,7 @@ async def record(bus: Bus, directory: Path, topics: Iterable[str] | None = None,
     `ranges` narrows partitions down; they must lie inside the log. Files of an earlier recording of the same topics are replaced.
     Raises CheckFailed when a topic does not exist.
     """
-    counts = await bus.partitions()
+    counts, ids = await bus.partitions(), await bus.topic_ids()
     written: dict[str, int] = {}
     for topic in sorted(counts if topics is None else topics):
         if topic not in counts:
@@ -50,13 +51,13 @@ async def record(bus: Bus, directory: Path, topics: Iterable[str] | None = None,
             written[topic] = 0
             for partition in partitions:
                 with (folder / f"{partition.partition}.avro").open("wb") as file:
-                    written[topic] += await _record_partition(reader, partition, file, (ranges or {}).get(partition))
+                    written[topic] += await _record_partition(reader, partition, file, (ranges or {}).get(partition), ids.get(topic))
         finally:
             await reader.close()
     return written
 
 
-async def _record_partition(reader: Reader, partition: TopicPartition, file: BinaryIO, within: tuple[int, int] | None) -> int:
+async def _record_partition(reader: Reader, partition: TopicPartition, file: BinaryIO, within: tuple[int, int] | None, topic_id: str | None) -> int:
     first, end = within or await reader.bounds(partition)
     await reader.seek(partition, first)
     container = ContainerWriter(
@@ -64,7 +65,7 @@ async def _record_partition(reader: Reader, partition: TopicPartition, file: Bin
         _parsed_schema(),
         codec="null",
         sync_interval=BLOCK_BYTES,
-        metadata={FIRST_OFFSET: str(first), END_OFFSET: str(end)},
+        metadata={FIRST_OFFSET: str(first), END_OFFSET: str(end), **({} if topic_id is None else {TOPIC_ID: topic_id})},
         sync_marker=_sync_marker(partition),
     )
     position, count = first, 0
@@ -99,19 +100,29 @@ def _sync_marker(partition: TopicPartition) -> bytes:
 
 
 async def load(directory: Path) -> MemoryBus:
-    """A memory bus holding the recorded log under its recorded offsets. Raises CheckFailed naming the file, and the record, that is damaged."""
+    """A memory bus holding the recorded log under its recorded offsets and ids of topics.
+
+    Raises CheckFailed naming the file, and the record, that is damaged.
+    """
     root = directory / "log"
     topics = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
     if not topics:
         raise CheckFailed(f"{root} holds no recorded topics: name the directory that a recording was written to")
-    bus = MemoryBus()
-    for topic in topics:
-        count = _partition_count(root / topic)
+    counts = {topic: _partition_count(root / topic) for topic in topics}
+    bus = MemoryBus({topic: topic_id for topic in topics if (topic_id := _topic_id(root / topic / "0.avro")) is not None})
+    for topic, count in counts.items():
         await bus.create_topics({topic: count})
         for index in range(count):
             for chunk in _chunks(root / topic / f"{index}.avro", TopicPartition(topic, index)):
                 bus.preload(chunk)
     return bus
+
+
+def _topic_id(path: Path) -> str | None:
+    with path.open("rb") as file:
+        rows, _, _ = _open(path, file)
+        known: str | None = rows.metadata.get(TOPIC_ID)
+        return known
 
 
 def _partition_count(folder: Path) -> int:
@@ -147,7 +158,7 @@ def _empty(partition: TopicPartition, start: int) -> Chunk:
     return Chunk(partition.topic, partition.partition, start, start)
 
 
-def _open(path: Path, file: BinaryIO) -> tuple[Iterator[Any], int, int]:
+def _open(path: Path, file: BinaryIO) -> tuple[Any, int, int]:
     try:
         rows = fastavro.reader(file)
         first, end = int(rows.metadata[FIRST_OFFSET]), int(rows.metadata[END_OFFSET])

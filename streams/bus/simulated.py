@@ -14,7 +14,7 @@ from random import Random
 
 from aiokafka.errors import ConcurrentTransactions, InvalidProducerEpoch, InvalidTxnState, MessageSizeTooLargeError
 
-from streams.bus.contract import MAX_RECORD_BYTES, NewRecord, TopicPartition
+from streams.bus.contract import MAX_RECORD_BYTES, NewRecord, TopicPartition, made_topic_id
 
 Trace = Callable[[str], None]
 
@@ -104,12 +104,14 @@ class Broker:
     def __init__(self, random: Random, options: BrokerOptions | None = None, *, trace: Trace = lambda _: None) -> None:
         self.options = options or BrokerOptions()
         self.counts: dict[str, int] = {}
+        self.ids: dict[str, str] = {}
         self.logs: dict[TopicPartition, SimulatedLog] = {}
         self.trace = trace
         self.down_until_s = 0.0
         self._random = random
         self._owners: dict[str, _Owner] = {}
         self._transactions = 0
+        self._created = 0
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
         """Do something in the broker's own time, whoever asked for it."""
@@ -125,7 +127,15 @@ class Broker:
         for topic, count in partitions.items():
             if topic not in self.counts:
                 self.counts[topic] = count
+                self.ids[topic] = made_topic_id(topic, self._created)
+                self._created += 1
                 self.logs.update({TopicPartition(topic, index): SimulatedLog() for index in range(count)})
+
+    def delete(self, topic: str) -> None:
+        """What an administrator can do to a topic; it may be created again, under another id."""
+        for index in range(self.counts.pop(topic)):
+            del self.logs[TopicPartition(topic, index)]
+        del self.ids[topic]
 
     def append(self, records: Sequence[NewRecord]) -> None:
         """Records of a producer without transactions, the exchange's own for one."""

@@ -19,6 +19,7 @@ ROLES = {
     "admin": "`backstop topics create` and `check`",
 }
 SEEN_BY_VIEWS = ("insolvencies", "pool-states")
+LOOKS_AT_SETTINGS = ("engine", "views", "sink", "auditor", "admin")  # of topics: at a worker's start, by `doctor` and by `topics check`
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,7 +37,8 @@ def acls(deployment: str) -> list[Acl]:
     """Every right of every role in one deployment."""
     found = []
     for role in ROLES:
-        found.append(Acl(role, "topic", f"{deployment}.", is_prefix=True, operations=("Describe",)))
+        looks = ("Describe", "DescribeConfigs") if role in LOOKS_AT_SETTINGS else ("Describe",)
+        found.append(Acl(role, "topic", f"{deployment}.", is_prefix=True, operations=looks))
         for operation, topics in (("Read", _reads(role)), ("Write", _writes(role))):
             found += _topics(role, deployment, topics, operation)
         found += _others(role, deployment)

@@ -80,12 +80,14 @@ def run_verify(source: Source, *, as_json: bool) -> int:
         tick("verifying")
         report = run(_verified(source))
     if as_json:
-        counts = {"files": report.files, "steps": report.steps, "inputs": report.inputs, "outputs": report.outputs, "snapshots": report.snapshots}
+        names = ("files", "steps", "inputs", "outputs", "deleted", "snapshots")
+        counts = {name: getattr(report, name) for name in names}
         emit_json({**source.json, "same": report.is_same, "difference": difference_json(report.difference), **counts})
     elif report.is_same:
         say(
             f"{source}: as recorded. {report.files:,} files, {report.steps:,} steps run again over {report.inputs:,} inputs, "
             f"{report.outputs:,} outputs and {report.snapshots:,} snapshots compared"
+            + (f"; {report.deleted:,} outputs are not kept any more, as their topics' retention has it" if report.deleted else "")
         )
     if report.difference is not None:
         complain(f"{source} is not as recorded: {report.difference}")

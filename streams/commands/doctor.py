@@ -1,4 +1,4 @@
-"""`backstop doctor`: every setting with where its value comes from, secrets masked, and whether the broker and ClickHouse answer."""
+"""`backstop doctor`: every setting with where its value comes from, secrets masked; whether broker and ClickHouse answer, and how topics are set."""
 
 import os
 import tomllib
@@ -10,9 +10,9 @@ from typing import Any
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
-from streams.commands.broker import present_topics, wanted_topics
+from streams.commands.broker import present_topics, topic_faults, wanted_topics
 from streams.commands.console import complain, emit_json, run, say
-from streams.errors import BackstopError, ConfigurationProblem, Unreachable
+from streams.errors import BackstopError, CheckFailed, ConfigurationProblem, Unreachable
 from streams.settings import PREFIX, Settings
 
 MASK = "********"
@@ -39,9 +39,10 @@ class Answer:
 
 
 def run_doctor(settings: Settings, *, config: Path | None, flags: Flags, as_json: bool) -> int:
-    """0 when everything answers; 4 when a service cannot be reached, 3 or 1 when it refuses us."""
+    """0 when all is well; 4 when a service cannot be reached, 3 or 1 when it refuses us, 1 when a topic is set otherwise than it should be."""
     resolved = resolve_settings(settings, config=config, flags=flags)
-    answers = [_kafka(settings), _clickhouse(settings)]
+    kafka = _kafka(settings)
+    answers = [kafka, *([] if kafka.code else _topics(settings)), _clickhouse(settings)]
     if as_json:
         rows = [{"name": r.name, "value": r.value, "origin": r.origin, "shadowed": list(r.shadowed)} for r in resolved]
         services = [{"service": a.service, "ok": a.code == 0, "exit_code": a.code, "text": a.text} for a in answers]
@@ -102,6 +103,17 @@ def _kafka(settings: Settings) -> Answer:
     topics += f", {len(missing)} missing (`backstop topics create`)" if missing else ""
     topics += f", {len(others)} with other partition counts than set (`backstop topics check`)" if others else ""
     return Answer("kafka", 0, f"{address} answers; {topics}")
+
+
+def _topics(settings: Settings) -> list[Answer]:
+    """One for each setting of a topic that is not as it should be."""
+    try:
+        faults = run(topic_faults(settings))
+    except BackstopError as error:
+        return [Answer("topics", error.exit_code, str(error))]
+    if not faults:
+        return [Answer("topics", 0, "those that are there are set as they should be")]
+    return [Answer("topics", CheckFailed.exit_code, str(fault)) for fault in faults]
 
 
 def _clickhouse(settings: Settings) -> Answer:

@@ -4,6 +4,7 @@ A record's own hash is the SHA-256 of its encoding with the hash itself zeroed; 
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,7 +47,11 @@ class Upgrade:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One step record, read or about to be written. A *note* takes and says nothing: it lists a snapshot or records an upgrade."""
+    """One step record, read or about to be written. A *note* takes and says nothing: it lists a snapshot, an upgrade or ids of topics.
+
+    `topics` are the ids of those that the shard reads and writes, as (topic, id): at the genesis, wherever a snapshot is listed, so that whoever
+    begins there finds them, and where they were first noted in a journal that is older than they are.
+    """
 
     task: str
     shard: int
@@ -64,6 +69,7 @@ class StepRecord:
     snapshot: SnapshotRef | None = None
     genesis: Genesis | None = None
     upgrade: Upgrade | None = None
+    topics: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_note(self) -> bool:
@@ -82,9 +88,17 @@ def genesis_of(spec: TaskSpec) -> Genesis:
 
 
 def step_record(
-    spec: TaskSpec, step: Step, *, machine_version: int, owner: str, generation: int, previous_hash: bytes, snapshot: SnapshotRef | None = None
+    spec: TaskSpec,
+    step: Step,
+    *,
+    machine_version: int,
+    owner: str,
+    generation: int,
+    previous_hash: bytes,
+    snapshot: SnapshotRef | None = None,
+    topics: Mapping[str, str] | None = None,
 ) -> StepRecord:
-    """The record of a step, not sealed yet."""
+    """The record of a step, not sealed yet. `topics`: their ids, which stand in it where a snapshot does."""
     return StepRecord(
         task=spec.task,
         shard=spec.shard,
@@ -99,10 +113,11 @@ def step_record(
         held=step.held,
         previous_hash=previous_hash,
         snapshot=snapshot,
+        topics=tuple((topics or {}).items()) if snapshot is not None else (),
     )
 
 
-def note_after(tail: StepRecord, *, owner: str, generation: int, snapshot: SnapshotRef | None) -> StepRecord:
+def note_after(tail: StepRecord, *, owner: str, generation: int, snapshot: SnapshotRef | None, topics: Mapping[str, str]) -> StepRecord:
     """A record that takes nothing and leaves the state as `tail` left it, not sealed yet."""
     return replace(
         tail,
@@ -116,6 +131,7 @@ def note_after(tail: StepRecord, *, owner: str, generation: int, snapshot: Snaps
         snapshot=snapshot,
         genesis=None,
         upgrade=None,
+        topics=tuple(topics.items()),
     )
 
 
@@ -153,6 +169,7 @@ def _row(record: StepRecord) -> dict[str, Any]:
             "inputs": [{"topic": topic, "partitions": partitions} for topic, partitions in genesis.inputs],
         },
         "upgrade": None if upgrade is None else {"from_version": upgrade.from_version, "from_state_digest": upgrade.from_state_digest},
+        "topics": [{"topic": topic, "topic_id": topic_id} for topic, topic_id in record.topics],
         "held": record.held,
         "previous_hash": record.previous_hash,
         "own_hash": NO_HASH,
@@ -185,6 +202,7 @@ def open_record(journal: TopicPartition, offset: int, value: bytes | None) -> St
         genesis=genesis
         and Genesis(genesis["deployment"], genesis["shard_count"], tuple((part["topic"], part["partitions"]) for part in genesis["inputs"])),
         upgrade=upgrade and Upgrade(upgrade["from_version"], upgrade["from_state_digest"]),
+        topics=tuple((part["topic"], part["topic_id"]) for part in row["topics"]),
     )
 
 
@@ -229,18 +247,30 @@ def check_genesis(spec: TaskSpec, record: StepRecord) -> None:
         )
 
 
+def emptied(journal: TopicPartition, first: int) -> str:
+    """What is wrong with a journal that holds no record and did."""
+    return (
+        f"{journal.topic}[{journal.partition}] holds no step record and begins at offset {first}: all of them were deleted, by retention or by hand. "
+        "What the shard did cannot be known from it: restore the journal, or begin a new deployment"
+    )
+
+
 async def read_tail(bus: Bus, spec: TaskSpec) -> StepRecord | None:
     """The newest step record, None before the genesis. Also holds the genesis against `spec`: ConfigurationProblem on another topology.
 
-    The end of the log may lie behind markers, so reading backs off from it until a record is found.
+    The end of the log may lie behind markers, so reading backs off from it until a record is found. Where the genesis has been deleted with the
+    log's head, a snapshot must know the topology; where every record has been deleted, nothing may be founded: CheckFailed.
     """
     reader = await bus.reader([spec.journal])
     try:
         first, end = await reader.bounds(spec.journal)
         founded = await _first_record(reader, spec.journal, first, end)
         if founded is None:
+            if first > 0:
+                raise CheckFailed(emptied(spec.journal, first))
             return None
-        check_genesis(spec, founded)
+        if founded.step == 0:
+            check_genesis(spec, founded)
         back = 2  # one record and its marker
         while True:
             start = max(first, end - back)

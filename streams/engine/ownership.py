@@ -11,12 +11,15 @@ from typing import Protocol
 
 import structlog
 
+from streams.engine.compare import Differs
 from streams.engine.standby import Standby
 from streams.engine.task import TaskSpec
-from streams.errors import Fenced
+from streams.errors import CheckFailed, Fenced, ImpossibleState
 
 log = structlog.get_logger()
 
+# What is wrong with one shard's log or state alone: the others are as good as they were.
+OF_ONE_SHARD = (CheckFailed, Differs, ImpossibleState)
 FENCES_REMEMBERED_SECONDS = 60.0  # a shard that ran so long after a fence has settled
 DOUBLINGS_MAX = 6
 
@@ -81,10 +84,16 @@ class _Seat:
     turned: asyncio.Event = field(default_factory=asyncio.Event)  # set when what it is doing is not what it should be doing
     standby: Standby | None = None
     fences: int = 0  # in a row
+    failures: int = 0  # in a row; it is not running while the last of them is being waited out
+    problem: Exception | None = None  # what ended it, until it is tried again
 
 
 class ShardHost:
-    """Runs what is owned until told to stop. An error of a shard other than a fence ends it all: a start is a recovery."""
+    """Runs what is owned until told to stop.
+
+    What is wrong with one shard ends that shard, which is tried again after a pause: a start is a recovery. It ends all once nothing that is owned
+    is left to run; so does, at once, any other error than a fence.
+    """
 
     def __init__(
         self,
@@ -93,12 +102,14 @@ class ShardHost:
         run_shard: RunShard,
         *,
         pause: Pause,
+        rest: Pause,
         make_standby: Callable[[TaskSpec], Standby] | None = None,
     ) -> None:
         self._ownership = ownership
         self._seats = [_Seat(spec) for spec in every]
         self._run_shard = run_shard
         self._pause = pause
+        self._rest = rest
         self._make_standby = make_standby
         self._wanted: Collection[TaskSpec] = ()
         self.is_stopping = False
@@ -174,9 +185,24 @@ class ShardHost:
             log.warning("shard_fenced", task=seat.spec.task, shard=seat.spec.shard, starts_again=again, in_a_row=seat.fences, reason=str(fence))
             if again:
                 await _within(seat.turned, self._pause(seat.fences))
+        except OF_ONE_SHARD as problem:
+            await self._wait_out(seat, problem, settled=clock() - began > FENCES_REMEMBERED_SECONDS)
         finally:
             if standby is not None:
                 await standby.close()
+
+    async def _wait_out(self, seat: _Seat, problem: Exception, *, settled: bool) -> None:
+        """Leave a shard that failed alone for a while. Raises its problem where no other owned shard runs, or everything is to stop."""
+        seat.failures = 1 if settled else seat.failures + 1
+        seat.problem = problem
+        running = [other.spec.name for other in self._seats if self.is_wanted(other.spec) and other.problem is None]
+        log.error("shard_failed", task=seat.spec.task, shard=seat.spec.shard, in_a_row=seat.failures, others_run=running, reason=str(problem))
+        if self.is_stopping or not running:
+            raise problem
+        try:
+            await _within(seat.turned, self._rest(seat.failures))
+        finally:
+            seat.problem = None
 
     async def _stand_by(self, seat: _Seat, make_standby: Callable[[TaskSpec], Standby]) -> None:
         seat.standby = seat.standby or make_standby(seat.spec)

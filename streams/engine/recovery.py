@@ -14,6 +14,7 @@ from streams.bus.contract import Bus, TopicPartition
 from streams.engine.chunks import SliceReader
 from streams.engine.compare import read_inputs, rerun
 from streams.engine.gate import PoolsGate
+from streams.engine.identity import noted, present, refuse_others
 from streams.engine.journal import StepRecord, Upgrade, records_from
 from streams.engine.snapshot import SnapshotFile, SnapshotStore, read_snapshot, restore
 from streams.engine.task import MachineFactory, Task, TaskSpec
@@ -34,13 +35,14 @@ class Base:
 class Recovered:
     """A task as its last journaled step left it.
 
-    `kept`: snapshots known to be listed and good, oldest first; none where everything was run again from the genesis. `is_covered`: whether
-    nothing but notes came after the newest of them. `reran` counts steps.
+    `topics`: ids of those it stands on, as noted. `kept`: snapshots known to be listed and good, oldest first; none where everything was run again
+    from the genesis. `is_covered`: whether nothing but notes came after the newest of them. `reran` counts steps.
     """
 
     task: Task
     gate: PoolsGate | None
     tail: StepRecord
+    topics: dict[str, str]
     kept: tuple[Base, ...]
     is_covered: bool
     reran: int
@@ -90,6 +92,8 @@ async def recover(
         task, gate = fresh(spec, factory, patience_ms)
         records = await records_from(bus, spec.journal, 0)
         _check_start(task, records)
+    topics = noted(records)
+    refuse_others(spec, topics, await present(bus, spec))
     left = [record for record in records if record.step > task.number]
     slices = await SliceReader.open(bus, spec.inputs())
     try:
@@ -97,7 +101,7 @@ async def recover(
             await follow(task, gate, record, slices)
     finally:
         await slices.close()
-    return Recovered(task, gate, records[-1], kept, bool(kept) and all(record.is_note for record in left), len(left))
+    return Recovered(task, gate, records[-1], topics, kept, bool(kept) and all(record.is_note for record in left), len(left))
 
 
 async def follow(task: Task, gate: PoolsGate | None, record: StepRecord, slices: SliceReader) -> None:
@@ -115,6 +119,7 @@ class Upgraded:
     task: Task
     gate: PoolsGate | None
     record: StepRecord
+    topics: dict[str, str]
     base: Base
 
 
@@ -149,8 +154,9 @@ async def upgrade(
                 snapshot=None,
                 genesis=None,
                 upgrade=Upgrade(tail.machine_version, tail.state_digest),
+                topics=(),
             )
-            return Upgraded(task, gate, record, base)
+            return Upgraded(task, gate, record, noted(records), base)
     raise ConfigurationProblem(
         f"{spec.name}: the journal ends with step {tail.step} of version {tail.machine_version}, and no good snapshot stands there: run that "
         "version once more and stop it gracefully (SIGTERM): it leaves one; then start this version with --upgrade"
@@ -173,6 +179,7 @@ def _restored(task: Task, gate: PoolsGate | None, file: SnapshotFile, records: S
             raise CheckFailed(f"snapshot {file.path} is not listed in the journal: it was written, but never committed")
         begins = records[0] if crossing else _begins(file, records, task.machine.version)
         restore(task, gate, file.step, read_snapshot(file, ref))
+        _check_topology(task, file)
         task.number = begins.step
         if not crossing and task.machine.digest() != begins.state_digest:
             raise CheckFailed(f"snapshot {file.path} restores another state than step {begins.step} recorded")
@@ -180,6 +187,15 @@ def _restored(task: Task, gate: PoolsGate | None, file: SnapshotFile, records: S
         log.warning("snapshot_skipped", task=task.spec.task, shard=task.spec.shard, step=file.step, reason=str(error))
         return False
     return True
+
+
+def _check_topology(task: Task, file: SnapshotFile) -> None:
+    """Raises ConfigurationProblem where the snapshot reads other partitions: the genesis, which would tell, may have been deleted."""
+    if task.positions.keys() != {*task.spec.inputs()}:
+        raise ConfigurationProblem(
+            f"{task.spec.name}: snapshot {file.path} was taken in a deployment of other partitions or shards than this worker is set to; correct the "
+            "settings, or begin a new deployment"
+        )
 
 
 def _begins(file: SnapshotFile, records: Sequence[StepRecord], version: int) -> StepRecord:
@@ -197,7 +213,10 @@ def _begins(file: SnapshotFile, records: Sequence[StepRecord], version: int) -> 
 def _check_start(task: Task, records: Sequence[StepRecord]) -> None:
     genesis = records[0]
     if genesis.step != 0:
-        raise CheckFailed(f"{task.spec.name}: the journal begins with step {genesis.step}: its genesis is gone; restore the journal or a snapshot")
+        raise CheckFailed(
+            f"{task.spec.name}: the journal begins with step {genesis.step}: the records before it were deleted, its genesis among them, and no good "
+            "snapshot of a step that is kept is here; restore the journal, or the snapshots of the worker that ran it"
+        )
     if genesis.machine_version != task.machine.version:
         raise CheckFailed(
             f"{task.spec.name}: the journal was begun by version {genesis.machine_version} of the rules, and the snapshot that version "

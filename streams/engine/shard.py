@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from streams.bus.contract import Bus, Chunk
+from streams.engine.identity import grown, present, refuse_others
 from streams.engine.journal import note_after, seal, step_record
 from streams.engine.pacing import Pace, is_urgent
 from streams.engine.recovery import Base
@@ -21,7 +22,7 @@ from streams.engine.standby import Standby
 from streams.engine.survey import Survey, survey
 from streams.engine.takeover import Live, Seat, journal_alone, take_over
 from streams.engine.task import MachineFactory, Step, Task, TaskSpec
-from streams.errors import CommitUnknown, Fenced, UsageProblem
+from streams.errors import BackstopError, CommitUnknown, Fenced, UsageProblem
 
 log = structlog.get_logger()
 
@@ -106,6 +107,7 @@ class ShardRunner:
         self._options = options or RunnerOptions()
         self._clock = clock
         self._live: Live | None = None
+        self._problem: BackstopError | None = None
         self._pace = Pace(self._options.target_step_ms)
         chosen = self._options
         self._seat = Seat(
@@ -148,6 +150,7 @@ class ShardRunner:
         """
         while True:
             await self.stop()
+            self._problem = None
             try:
                 self._live = await take_over(self._seat)
             except CommitUnknown:
@@ -195,7 +198,7 @@ class ShardRunner:
         try:
             tables = tables_of(live.task, live.gate)
             ref = await asyncio.to_thread(self._snapshots.write, self.spec, live.tail.step, live.tail.state_digest, tables)
-            note = note_after(live.tail, owner=self._owner, generation=live.generation, snapshot=ref)
+            note = note_after(live.tail, owner=self._owner, generation=live.generation, snapshot=ref, topics=live.topics)
             live.tail = await journal_alone(live.writer, note)
             live.task.number = live.tail.step
             live.is_covered = True
@@ -207,6 +210,16 @@ class ShardRunner:
         live = self._running()
         return await survey(live.reader, live.task, live.kept[0].positions if live.kept else {})
 
+    async def look_at_topics(self) -> dict[str, tuple[int, int]]:
+        """Its topics that have more partitions than the deployment was founded on: (then, now). Raises AnotherTopic where one was made again."""
+        live = self._running()
+        refuse_others(self.spec, live.topics, await present(self._seat.bus, self.spec))
+        return await grown(self._seat.bus, self.spec)
+
+    def end_with(self, problem: BackstopError) -> None:
+        """Let the next turn raise what was found out beside the turns."""
+        self._problem = problem
+
     def _running(self) -> Live:
         if self._live is None:
             raise UsageProblem(f"{self.spec.name} is not running: start it first")
@@ -215,6 +228,8 @@ class ShardRunner:
     async def _turn(self, *, wait_ms: int, in_background: bool) -> bool:
         live = self._running()
         try:
+            if self._problem is not None:
+                raise self._problem
             return await self._advance(live, wait_ms=wait_ms, in_background=in_background)
         except CommitUnknown:
             await self.start()
@@ -304,6 +319,7 @@ class ShardRunner:
             generation=live.generation,
             previous_hash=live.tail.own_hash,
             snapshot=live.snapshot,
+            topics=live.topics,
         )
         sealed, own_hash = seal(record)
         await live.writer.commit([*step.records, sealed])

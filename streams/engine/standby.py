@@ -82,7 +82,7 @@ class Standby:
                 return None  # a newer owner has gone on since the taker looked: it will be fenced, nothing differs
             if state.tail.own_hash != tail.own_hash:
                 raise CheckFailed(f"standby of {self.spec.name} followed another journal than the one that ends with step {tail.step}")
-            return Recovered(state.task, state.gate, tail, state.kept, state.is_covered, tail.step - before)
+            return Recovered(state.task, state.gate, tail, state.topics, state.kept, state.is_covered, tail.step - before)
         except (Differs, CheckFailed) as problem:
             await self._spoil(problem)
             return None
@@ -149,4 +149,4 @@ def _after(state: Recovered, record: StepRecord) -> Recovered:
         # The positions of its own step have passed; those of this one are at most a few steps further.
         kept = (*kept[-KEPT:], Base(record.snapshot.step, dict(state.task.positions)))
     covered = record.is_note and (state.is_covered or record.snapshot is not None)
-    return Recovered(state.task, state.gate, record, kept, covered, state.reran + 1)
+    return Recovered(state.task, state.gate, record, {**state.topics, **dict(record.topics)}, kept, covered, state.reran + 1)

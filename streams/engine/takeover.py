@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from streams.bus.contract import Bus, Reader, Writer
 from streams.engine.gate import PoolsGate
-from streams.engine.journal import NO_HASH, SnapshotRef, StepRecord, genesis_of, read_tail, seal
+from streams.engine.identity import present, refuse_others
+from streams.engine.journal import NO_HASH, SnapshotRef, StepRecord, genesis_of, note_after, read_tail, seal
 from streams.engine.order import TimeGate
 from streams.engine.recovery import Base, Recovered, fresh, recover, upgrade
 from streams.engine.snapshot import SnapshotStore
@@ -47,6 +48,7 @@ class Live:
     writer: Writer
     generation: int
     tail: StepRecord
+    topics: dict[str, str]  # ids of those it stands on
     origin: str  # genesis, journal, snapshot, standby or upgrade
     reran: int  # steps
     kept: list[Base]  # snapshots listed in the journal that stay, oldest first
@@ -65,6 +67,7 @@ async def take_over(seat: Seat) -> Live:
         if not seat.still_assigned():
             raise Fenced(f"{seat.spec.name} was assigned to another worker while this one was taking it over: it is left alone")
         found, origin, generation = await _state(seat, writer, await read_tail(seat.bus, seat.spec))
+        found = await _noted(seat, writer, found, generation)
         reader = await seat.bus.reader(seat.spec.inputs())
         try:
             for partition, position in found.task.positions.items():
@@ -83,6 +86,7 @@ async def take_over(seat: Seat) -> Live:
         writer=writer,
         generation=generation,
         tail=found.tail,
+        topics=found.topics,
         origin=origin,
         reran=found.reran,
         kept=list(found.kept),
@@ -109,9 +113,22 @@ async def _state(seat: Seat, writer: Writer, tail: StepRecord | None) -> tuple[R
     return recovered, "snapshot" if recovered.kept else "journal", generation
 
 
+async def _noted(seat: Seat, writer: Writer, found: Recovered, generation: int) -> Recovered:
+    """Hold the ids of the topics against those noted, and note those that are not yet: a journal may be older than the keeping of ids."""
+    now = await present(seat.bus, seat.spec)
+    refuse_others(seat.spec, found.topics, now)
+    if now.keys() <= found.topics.keys():
+        return found
+    topics = {**found.topics, **now}
+    tail = await journal_alone(writer, note_after(found.tail, owner=seat.owner, generation=generation, snapshot=None, topics=topics))
+    found.task.number = tail.step
+    return replace(found, tail=tail, topics=topics)
+
+
 async def _found(seat: Seat, writer: Writer) -> Recovered:
     """Write step 0."""
     task, gate = fresh(seat.spec, seat.factory, seat.patience_ms)
+    topics = await present(seat.bus, seat.spec)
     genesis = StepRecord(
         task=seat.spec.task,
         shard=seat.spec.shard,
@@ -126,8 +143,9 @@ async def _found(seat: Seat, writer: Writer) -> Recovered:
         held=task.machine.held,
         previous_hash=NO_HASH,
         genesis=genesis_of(seat.spec),
+        topics=tuple(topics.items()),
     )
-    return Recovered(task, gate, await journal_alone(writer, genesis), kept=(), is_covered=True, reran=0)
+    return Recovered(task, gate, await journal_alone(writer, genesis), topics, kept=(), is_covered=True, reran=0)
 
 
 async def _upgraded(seat: Seat, writer: Writer, tail: StepRecord) -> Recovered:
@@ -135,7 +153,7 @@ async def _upgraded(seat: Seat, writer: Writer, tail: StepRecord) -> Recovered:
     new = await upgrade(seat.bus, seat.spec, seat.factory, tail=tail, snapshots=seat.snapshots, patience_ms=seat.patience_ms)
     record = replace(new.record, owner=seat.owner, generation=tail.generation + 1)
     # Not covered: this version should leave a snapshot of its own as soon as it stops.
-    return Recovered(new.task, new.gate, await journal_alone(writer, record), kept=(new.base,), is_covered=False, reran=0)
+    return Recovered(new.task, new.gate, await journal_alone(writer, record), new.topics, kept=(new.base,), is_covered=False, reran=0)
 
 
 async def journal_alone(writer: Writer, record: StepRecord) -> StepRecord:

@@ -84,6 +84,14 @@ class TaskSpec:
             inputs += [TopicPartition(JOURNALS["accounts"], shard) for shard in range(self.shard_count)]
         return inputs
 
+    def topics(self) -> list[str]:
+        """Topics it reads or writes, in the order of their table."""
+        journals = {*JOURNALS.values()} - {self.journal.topic}
+        if self.task == "pools":
+            journals.discard(JOURNALS["accounts"])
+        writers = (self.task, "engine")
+        return [topic.name for topic in TOPICS.values() if (topic.name in self.reads or topic.written_by in writers) and topic.name not in journals]
+
     def _takes(self, topic: str, partition: int) -> bool:
         by_account = TOPICS[topic].partitioning is Partitioning.ACCOUNT
         return self.task == "pools" or not by_account or partition % self.shard_count == self.shard

@@ -14,12 +14,13 @@ from streams.bus.recording import load
 from streams.engine.chunks import SliceReader, read_all
 from streams.engine.compare import Difference, DifferenceClass, Differs, at, read_inputs, rerun
 from streams.engine.digests import OUTPUT_TOPICS
-from streams.engine.journal import StepRecord, check_genesis, check_link, open_record
+from streams.engine.identity import AnotherTopic, noted, present, refuse_others
+from streams.engine.journal import StepRecord, check_genesis, check_link, emptied, open_record
 from streams.engine.recovery import leads_on
 from streams.engine.snapshot import SnapshotFile, SnapshotStore, read_snapshot, restore
 from streams.engine.task import STEP_HEADER, MachineFactory, Output, Task, TaskSpec
 from streams.errors import CheckFailed, ConfigurationProblem, UsageProblem
-from streams.topics import ACCOUNT_EVENTS, JOURNALS
+from streams.topics import ACCOUNT_EVENTS, FOREVER_MS, JOURNALS, TOPICS
 from streams.wire.digest import records_digest
 
 SNAPSHOTS = "snapshots"
@@ -34,6 +35,7 @@ class Report:
     other_versions: int = 0  # steps among them that other rules ran: their inputs and outputs were checked, they were not run again
     inputs: int = 0
     outputs: int = 0
+    deleted: int = 0  # outputs that were written and are not kept any more, of topics that are not kept for ever
     snapshots: int = 0
     difference: Difference | None = None
 
@@ -78,6 +80,7 @@ async def verify_bus(
     report = report or Report()
     try:
         journals = await read_journals(bus)
+        await _check_topics(bus, journals)
         log = await _read_outputs(bus, journals)
         for spec, records in journals.items():
             await _verify_steps(bus, spec, records, factory, log=log, snapshots=snapshots, report=report)
@@ -90,19 +93,23 @@ async def verify_bus(
 
 
 async def read_journals(bus: Bus) -> dict[TaskSpec, list[StepRecord]]:
-    """Every task of the deployment and its step records, chained as they must be. Raises Differs (JOURNAL), UsageProblem without a genesis."""
+    """Every task of the deployment and its step records, chained as they must be. Raises Differs (JOURNAL), UsageProblem without a genesis.
+
+    The deployment has the shape that its genesis says: a topic may have grown since, and nobody writes or reads there.
+    """
     counts = await bus.partitions()
     journals: dict[TaskSpec, list[StepRecord]] = {}
+    shards, partitions = counts.get(JOURNALS["accounts"], 0), counts.get(ACCOUNT_EVENTS, 0)
     for task, topic in JOURNALS.items():
-        for shard in range(counts.get(topic, 0)):
-            records = _chained(await read_all(bus, TopicPartition(topic, shard)))
-            if not records:
-                raise UsageProblem(f"{topic}[{shard}] is empty: that task has never run here; nothing can be checked against it")
+        for shard in range(shards if task == "accounts" else min(1, counts.get(topic, 0))):
+            if task == "accounts" and shard >= shards:
+                break
+            records = await _read_journal(bus, TopicPartition(topic, shard))
             genesis = records[0].genesis
             assert genesis is not None
-            spec = TaskSpec(
-                "accounts" if task == "accounts" else "pools", shard, counts[JOURNALS["accounts"]], counts[ACCOUNT_EVENTS], genesis.deployment
-            )
+            if task == "accounts":
+                shards, partitions = min(shards, genesis.shard_count), min(partitions, dict(genesis.inputs).get(ACCOUNT_EVENTS, partitions))
+            spec = TaskSpec("accounts" if task == "accounts" else "pools", shard, shards, partitions, genesis.deployment)
             try:
                 check_genesis(spec, records[0])
             except ConfigurationProblem as error:
@@ -111,6 +118,26 @@ async def read_journals(bus: Bus) -> dict[TaskSpec, list[StepRecord]]:
     if not journals:
         raise UsageProblem("there is no journal here: nothing has run")
     return journals
+
+
+async def _read_journal(bus: Bus, journal: TopicPartition) -> list[StepRecord]:
+    """Its step records from the genesis on. Raises Differs where records have been deleted, UsageProblem where there never were any."""
+    chunk = await read_all(bus, journal)
+    if len(chunk):
+        return _chained(chunk)
+    if chunk.start > 0:
+        text = emptied(journal, chunk.start)
+        raise Differs(Difference(DifferenceClass.JOURNAL, text, topic=journal.topic, partition=journal.partition, offset=chunk.start))
+    raise UsageProblem(f"{journal.topic}[{journal.partition}] is empty: that task has never run here; nothing can be checked against it")
+
+
+async def _check_topics(bus: Bus, journals: dict[TaskSpec, list[StepRecord]]) -> None:
+    """Raises Differs where a topic is not the one that a journal's offsets are of."""
+    for spec, records in journals.items():
+        try:
+            refuse_others(spec, noted(records), await present(bus, spec))
+        except AnotherTopic as error:
+            raise Differs(at(records[-1], DifferenceClass.JOURNAL, str(error), spec.journal)) from error
 
 
 def _chained(chunk: Chunk) -> list[StepRecord]:
@@ -122,6 +149,8 @@ def _chained(chunk: Chunk) -> list[StepRecord]:
         except CheckFailed as error:
             raise Differs(Difference(DifferenceClass.JOURNAL, str(error), topic=journal.topic, partition=journal.partition, offset=offset)) from error
         wrong = check_link(records[-1] if records else None, record)
+        if wrong is not None and not records and chunk.start > 0:
+            wrong = f"the journal begins with step {record.step}: the records before it were deleted, so nothing can be run again from the genesis"
         if wrong is not None:
             raise Differs(at(record, DifferenceClass.JOURNAL, wrong, journal, offset))
         records.append(record)
@@ -169,14 +198,13 @@ async def _verify_steps(
     try:
         for record in records[1:]:
             chunks = await read_inputs(record, slices)
-            _check_outputs(record, log, first_kept)
+            _check_outputs(record, log, first_kept, report)
             if task is not None and record.step > task.number:
                 rerun(task, record, chunks)
             else:
                 report.other_versions += 1
             report.steps += 1
             report.inputs += sum(map(len, chunks))
-            report.outputs += sum(output.count for output in record.outputs)
     finally:
         await slices.close()
 
@@ -206,19 +234,28 @@ async def _first_kept(bus: Bus) -> dict[TopicPartition, int]:
         await reader.close()
 
 
-def _check_outputs(record: StepRecord, log: Log, first_kept: dict[TopicPartition, int]) -> None:
+def _check_outputs(record: StepRecord, log: Log, first_kept: dict[TopicPartition, int], report: Report) -> None:
+    """Compare what a step wrote, and count it. Raises Differs where it is another, or gone from a topic that is kept for ever."""
     written = log.get(f"{record.task}/{record.shard}/{record.step}".encode(), {})
     listed = {TopicPartition(output.topic, output.partition): output for output in record.outputs}
     for partition in sorted(listed.keys() | written.keys()):
         found, output = written.get(partition), listed.get(partition)
-        if found is None and first_kept[partition] > 0:
-            continue
-        if found is None:
-            raise Differs(at(record, DifferenceClass.OUTPUT, f"none of the {output.count if output else 0} records it wrote is there", partition))
         if output is None:
+            assert found is not None
             raise Differs(at(record, DifferenceClass.OUTPUT, "it lists no records there, but there are some", partition, found.first_offset))
-        if found.output(partition) != output and first_kept[partition] == 0:
+        if found is not None and found.output(partition) == output:
+            report.outputs += output.count
+            continue
+        begins = first_kept[partition]
+        if begins > 0 and TOPICS[partition.topic].retention_ms != FOREVER_MS:
+            report.deleted += output.count
+        elif found is None:
+            text = f"none of the {output.count} records it wrote is there"
+            text += f": the log begins at offset {begins}, what came before was deleted; restore it from a recording" if begins else ""
+            raise Differs(at(record, DifferenceClass.OUTPUT, text, partition))
+        else:
             text = f"{len(found.values)} records from here on are not the {output.count} that it wrote"
+            text += f": the log begins at offset {begins}, what came before was deleted; restore it from a recording" if begins else ""
             raise Differs(at(record, DifferenceClass.OUTPUT, text, partition, found.first_offset))
 
 

@@ -1,7 +1,9 @@
 """The engine's part of a worker: its shards in a thread and event loop of their own, so that nothing else in the process delays a step.
 
-Crash-only: an error of any shard ends the process, and a start is a recovery. A fence is no error: the shard is dropped, and started again after
-a random pause if it is still assigned here. A stop lets every shard finish its step and leave a snapshot, for as long as the grace period lasts.
+Crash-only: a start is a recovery. What is wrong with the log or the state of one shard ends that shard, which is tried again after a pause that
+doubles, while the others go on; every other error ends the process, and so does the last shard. A fence is no error: the shard is dropped, and
+started again after a random pause if it is still assigned here. A stop lets every shard finish its step and leave a snapshot, for as long as the
+grace period lasts.
 """
 
 import asyncio
@@ -18,7 +20,8 @@ from typing import Any
 
 from streams.bus.contract import Bus, TopicPartition
 from streams.commands.broker import kafka_bus, kafka_config
-from streams.engine.ownership import FixedOwnership, Ownership, ShardHost, doubling
+from streams.engine.identity import AnotherTopic, what_to_do
+from streams.engine.ownership import OF_ONE_SHARD, FixedOwnership, Ownership, ShardHost, doubling
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.snapshot import SnapshotStore
 from streams.engine.standby import Standby
@@ -37,6 +40,7 @@ log = logger(__name__)
 
 TARGET_STEP_MS = 10  # of a step with something urgent: one slow step delays everything behind it
 SURVEY_EVERY_S = 5.0
+REST_S = 5.0  # before a shard that failed is tried again; doubles
 BEAT_EVERY_S = 1.0
 
 
@@ -124,7 +128,8 @@ class EngineService:
         ownership: Ownership = group or FixedOwnership(fixed or ())
         # The pause only spreads attempts: no decision depends on it.
         pause = doubling(self._settings.engine.fence_pause_ms / 1000, random.random)
-        shards.host = ShardHost(ownership, every, shards.run, pause=pause, make_standby=shards.standby if self._options.standby else None)
+        rest = doubling(REST_S, random.random)
+        shards.host = ShardHost(ownership, every, shards.run, pause=pause, rest=rest, make_standby=shards.standby if self._options.standby else None)
         beating = asyncio.create_task(self._beat(group, shards.host))
         try:
             if group is not None:
@@ -205,6 +210,7 @@ class _Shards:
             upgrades=self._options.upgrades,
         )
         labels: dict[str, Any] = {"task": spec.task, "shard": spec.shard}
+        left, why = "fenced", tuple[str, ...]()
         self._health.tell(spec.name, "starting")
         try:
             if not await self._started(runner, stop):
@@ -219,10 +225,14 @@ class _Shards:
         except Fenced:
             self._metrics.add("fences", **labels)
             raise
+        except OF_ONE_SHARD as problem:
+            left, why = "failing", (str(problem),)
+            self._observer.on_alarm(spec, "shard_failed", {"reason": str(problem)})
+            raise
         finally:
             self._observer.on_stopped(spec)
-            left = "stopping" if self.host.is_stopping else "fenced"
-            self._health.tell(spec.name, left if self.host.is_wanted(spec) else None)
+            left = "stopping" if self.host.is_stopping else left
+            self._health.tell(spec.name, left if self.host.is_wanted(spec) else None, held_back=why)
             await runner.stop()
 
     async def _started(self, runner: ShardRunner, stop: asyncio.Event) -> bool:
@@ -248,17 +258,33 @@ class _Shards:
 
     async def _survey_for_ever(self, runner: ShardRunner) -> None:
         spec, told, held_back, told_held = runner.spec, frozenset[str](), HeldBack(), frozenset[TopicPartition]()
+        told_grown: Mapping[str, tuple[int, int]] = {}
         while True:
             with suppress(BackstopError):  # whatever is wrong, the shard itself finds out
                 seen = await runner.survey()
                 ages = held_back.look(seen, time.monotonic())
-                self._tell(spec, seen, ages)
+                told_grown = await self._alarm_topics(runner, told_grown)
+                self._tell(spec, seen, ages, told_grown)
                 told_held = self._alarm_held_back(spec, seen, ages, told_held)
                 near = frozenset(f"{partition.topic}[{partition.partition}]" for partition in seen.near_retention(self._engine.retention_alarm))
                 if near - told:
                     self._observer.on_alarm(spec, "retention_near_snapshot", {"inputs": sorted(near), "share": self._engine.retention_alarm})
                 told = near
             await asyncio.sleep(SURVEY_EVERY_S)
+
+    async def _alarm_topics(self, runner: ShardRunner, told: Mapping[str, tuple[int, int]]) -> Mapping[str, tuple[int, int]]:
+        """End the shard where a topic was made again, and raise the alarm where one has grown; those that have."""
+        try:
+            grown = await runner.look_at_topics()
+        except AnotherTopic as problem:
+            self._observer.on_alarm(runner.spec, "topic_made_again", {"reason": str(problem)})
+            runner.end_with(problem)
+            raise
+        for topic, (then, now) in grown.items():
+            if topic not in told:
+                facts = {"topic": topic, "partitions": now, "partitions_read": then, "reason": what_to_do(topic, then, now)}
+                self._observer.on_alarm(runner.spec, "topic_has_grown", facts)
+        return grown
 
     def _too_long(self, ages: Mapping[TopicPartition, float]) -> dict[TopicPartition, float]:
         return {partition: age_s for partition, age_s in ages.items() if age_s * 1000 >= self._engine.held_back_alarm_ms}
@@ -274,7 +300,7 @@ class _Shards:
             self._observer.on_alarm(spec, "input_held_back", facts)
         return frozenset(late)
 
-    def _tell(self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float]) -> None:
+    def _tell(self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float], grown: Mapping[str, tuple[int, int]]) -> None:
         labels: dict[str, Any] = {"task": spec.task, "shard": spec.shard}
         age = time.time() - seen.event_time_us / 1e6 if seen.event_time_us else 0.0
         self._metrics.set("consumer_lag_records", seen.lag_records, **labels)
@@ -284,4 +310,5 @@ class _Shards:
             f"{partition.topic}[{partition.partition}] has been held back by an open transaction for {age_s:.0f} s"
             for partition, age_s in sorted(self._too_long(ages).items())
         ]
+        reasons += [what_to_do(topic, then, now) for topic, (then, now) in grown.items()]
         self._health.tell(spec.name, "running", seen.lag_records, tuple(reasons))

@@ -14,7 +14,7 @@ from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
-from streams.bus.kafka import KafkaConfig
+from streams.bus.kafka_connection import KafkaConfig
 from streams.bus.kafka_writer import end_consumer
 from streams.engine.ownership import share
 from streams.engine.task import TaskSpec

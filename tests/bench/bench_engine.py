@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from streams.bus.contract import Bus, NewRecord
-from streams.bus.kafka import KafkaBus, KafkaConfig
+from streams.bus.kafka import KafkaBus
+from streams.bus.kafka_connection import KafkaConfig
 from streams.bus.memory import MemoryBus
 from streams.domain.batch import Column
 from streams.domain.events import NULL, FillKind, MarginMode, PositionSide

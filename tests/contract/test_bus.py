@@ -9,6 +9,7 @@ import pytest
 
 from streams.bus.contract import MAX_RECORD_BYTES, Bus, Chunk, End, NewRecord, Reader, TopicPartition
 from streams.bus.faults import SimulatedBus
+from streams.bus.kafka import KafkaBus
 from streams.bus.memory import MemoryBus
 from streams.bus.simulated import Broker
 from streams.errors import CheckFailed, Fenced
@@ -254,3 +255,38 @@ async def test_a_reader_knows_the_end_of_what_it_has_read_from_without_asking(bu
     async with asyncio.timeout(20):
         while reader.known_end(F1) != End(2, 2):
             await reader.poll(max_records=1, timeout_ms=50)
+
+
+async def made_again(bus: Bus, topic: str, partitions: int) -> None:
+    """An administrator deletes a topic and creates it again."""
+    match bus:
+        case MemoryBus():
+            bus.delete_topic(topic)
+        case SimulatedBus():
+            bus._network.broker.delete(topic)
+        case KafkaBus():
+            await bus._admin.delete_topics([bus.topic(topic)])
+            async with asyncio.timeout(20):
+                while topic in await bus.partitions():
+                    await asyncio.sleep(0.02)
+    await bus.create_topics({topic: partitions})
+
+
+async def test_every_topic_has_an_id_of_its_own_which_stays(bus: Bus) -> None:
+    ids = await bus.topic_ids()
+    assert ids.keys() == {"fills", "marks"}
+    assert len(set(ids.values())) == 2
+    assert {len(topic_id) for topic_id in ids.values()} == {22}
+    await bus.create_topics({"fills": 2, "marks": 1})
+    await (await bus.writer(new_id())).commit([rec(F0, b"written")])
+    assert await bus.topic_ids() == ids
+
+
+async def test_a_topic_made_again_under_its_name_has_another_id(bus: Bus) -> None:
+    before = await bus.topic_ids()
+    await made_again(bus, "marks", 1)
+    after = await bus.topic_ids()
+    assert after["fills"] == before["fills"]
+    assert after["marks"] != before["marks"]
+    reader = await bus.reader([M0])
+    assert await reader.bounds(M0) == (0, 0)

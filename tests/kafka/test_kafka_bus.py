@@ -14,9 +14,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from streams.bus import kafka
+from streams.bus import kafka_connection
 from streams.bus.contract import Chunk, NewRecord, Reader, TopicPartition
-from streams.bus.kafka import KafkaBus, KafkaConfig
+from streams.bus.kafka import KafkaBus
+from streams.bus.kafka_connection import KafkaConfig
 from streams.bus.recording import load, record
 from streams.errors import CheckFailed, CommitUnknown, Unreachable
 from tests.support.kafka import fresh_kafka_bus
@@ -80,7 +81,7 @@ async def test_nobody_listening_is_told_with_the_address_and_the_reason(caplog: 
 
 
 async def test_a_server_that_never_answers_is_unreachable_in_bounded_time(silent_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka, "REACH_SECONDS", 0.2)
+    monkeypatch.setattr(kafka_connection, "REACH_SECONDS", 0.2)
     bus = fresh_kafka_bus(silent_server)
     async with asyncio.timeout(20):
         for attempt in (bus.partitions(), bus.writer("accounts-0")):
@@ -245,7 +246,7 @@ async def test_a_commit_without_an_answer_is_unknown_and_the_log_decides(
 async def test_a_reader_notices_that_the_broker_fell_silent(kafka_bus: KafkaBus, stopped_broker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     await kafka_bus.create_topics({"fills": 1})
     reader = await kafka_bus.reader([F0])
-    monkeypatch.setattr(kafka, "REACH_SECONDS", 0.2)
+    monkeypatch.setattr(kafka_connection, "REACH_SECONDS", 0.2)
     stopped_broker()
     with pytest.raises(Unreachable, match="did not answer"):
         await values_until(reader, F0, 1)

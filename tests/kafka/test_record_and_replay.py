@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from streams.bus.contract import NewRecord, TopicPartition
-from streams.bus.kafka import KafkaBus, KafkaConfig
+from streams.bus.kafka import KafkaBus
+from streams.bus.kafka_connection import KafkaConfig
 from streams.cli import main
 from streams.commands.broker import topic_counts
 from streams.engine.quiet import RemoteLockStep

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from streams.bus.contract import TopicPartition
-from streams.bus.kafka import KafkaBus, KafkaConfig
+from streams.bus.kafka import KafkaBus
+from streams.bus.kafka_connection import KafkaConfig
 from streams.cli import main
 from streams.commands.acls import ROLES, acls
 from streams.commands.broker import kafka_bus, topic_counts
@@ -166,6 +167,9 @@ class _TwoUsers:
 
     async def create_topics(self, partitions: Any) -> None:
         raise NotImplementedError
+
+    async def topic_ids(self) -> dict[str, str]:
+        return await self._reads.topic_ids()
 
     async def partitions(self) -> dict[str, int]:
         return await self._reads.partitions()

@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from streams.bus.faults import Network, SimulatedBus
-from streams.engine.ownership import ShardHost, doubling
+from streams.engine.ownership import OF_ONE_SHARD, ShardHost, doubling
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.snapshot import SnapshotStore
 from streams.engine.standby import Standby
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 PAUSE_S = 0.02  # after a first fence
+REST_S = 0.05  # after a first failure
 REFUSALS_MAX = 3
 
 
@@ -42,7 +43,8 @@ class Worker:
         network = Network(world.broker, Random(f"{world.options.seed} group {self.process.name}"), world.network)
         self._ownership = SimulatedOwnership(group, network, self._random, self.process.name, self._specs)
         standby = self._standby if world.options.standbys else None
-        self._host = ShardHost(self._ownership, self._specs, self._run, pause=doubling(PAUSE_S, self._random.random), make_standby=standby)
+        pause, rest = (doubling(seconds, self._random.random) for seconds in (PAUSE_S, REST_S))
+        self._host = ShardHost(self._ownership, self._specs, self._run, pause=pause, rest=rest, make_standby=standby)
 
     @property
     def is_active(self) -> bool:
@@ -60,7 +62,7 @@ class Worker:
         await self._ownership.leave()
         self.process.kill()
         self.world.note(f"ended {self.process.name} {type(error).__name__}")
-        if error is not None and not isinstance(error, Fenced | CommitUnknown | Unreachable):
+        if error is not None and not isinstance(error, (Fenced, CommitUnknown, Unreachable, *OF_ONE_SHARD)):
             self._refused(error)
 
     def _bus(self, spec: TaskSpec) -> SimulatedBus:
@@ -93,6 +95,10 @@ class Worker:
         except Fenced:
             world.fences += 1
             raise
+        except OF_ONE_SHARD as problem:
+            world.note(f"fails {spec.name} in {self.process.name} {type(problem).__name__}")
+            self._refused(problem)
+            raise
         finally:
             await runner.stop()
 
@@ -123,10 +129,10 @@ class Crew:
             active[0].stop.set()
 
     def _count(self, error: BackstopError) -> None:
-        """What ends one worker after the other for the same reason is a problem: no fault of a run that has a crew excuses it."""
+        """What ends a shard or a worker again and again for the same reason is a problem: no fault of a run that has a crew excuses it."""
         self._refusals[str(error)] += 1
         if self._refusals[str(error)] == REFUSALS_MAX:
-            self._world.problems.append(f"halted: {REFUSALS_MAX} workers refused to go on: {error}")
+            self._world.problems.append(f"halted: {REFUSALS_MAX} times a shard or a worker refused to go on: {error}")
 
     def _watch(self) -> None:
         if sum(worker.is_active for worker in self._workers) < self._wanted:

@@ -15,7 +15,7 @@ import aiokafka
 from aiokafka.errors import KafkaConnectionError, UnknownMemberIdError
 
 from streams.bus.faults import Network
-from streams.bus.kafka import KafkaConfig
+from streams.bus.kafka_connection import KafkaConfig
 from streams.bus.simulated import Broker
 from streams.engine.task import TaskSpec
 from streams.worker.group import GroupOwnership, KeepingAssignor

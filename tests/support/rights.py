@@ -8,7 +8,7 @@ from aiokafka.protocol.admin import CreateAclsRequest
 from streams.commands.acls import Acl
 
 RESOURCES = {"topic": 2, "group": 3, "cluster": 4, "transactional-id": 5}
-OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8}
+OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
 LITERAL, PREFIXED, ALLOW = 3, 4, 3
 
 

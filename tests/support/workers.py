@@ -48,12 +48,12 @@ class Worker:
         return set(assigned[-1]["owned"]) if assigned else set()
 
     def running(self) -> set[str]:
-        """Shards that it has started and neither stopped nor lost to a fence."""
+        """Shards that it has started and neither stopped nor lost, to a fence or to what was wrong with them."""
         shards: set[str] = set()
         for line in self.lines:
             if line.get("event") == "shard_started":
                 shards.add(f"{line['task']}-{line['shard']}")
-            elif line.get("event") in ("shard_stopped", "shard_fenced"):
+            elif line.get("event") in ("shard_stopped", "shard_fenced", "shard_failed"):
                 shards.discard(f"{line['task']}-{line['shard']}")
         return shards
 

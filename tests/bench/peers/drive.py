@@ -14,7 +14,8 @@ import aiokafka
 import numpy as np
 
 from streams.bus.contract import RecordBlock, TopicPartition
-from streams.bus.kafka import KafkaBus, KafkaConfig
+from streams.bus.kafka import KafkaBus
+from streams.bus.kafka_connection import KafkaConfig
 from streams.domain.events import InstructionKind, MarginMode
 from streams.wire.codec import codec
 from streams.wire.records import new_blocks, new_record

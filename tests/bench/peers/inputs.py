@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.bus.contract import Bus, RecordBlock, Writable
-from streams.bus.kafka import KafkaBus, KafkaConfig
+from streams.bus.kafka import KafkaBus
+from streams.bus.kafka_connection import KafkaConfig
 from streams.domain.batch import Column, ColumnRows
 from streams.domain.events import NULL, FillKind, MarginMode, PositionSide
 from streams.topics import TOPICS, partition_count

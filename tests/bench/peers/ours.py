@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.bus.contract import Bus
-from streams.bus.kafka import KafkaBus, KafkaConfig
+from streams.bus.kafka import KafkaBus
+from streams.bus.kafka_connection import KafkaConfig
 from streams.bus.memory import MemoryBus
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.snapshot import SnapshotFile, SnapshotStore, read_snapshot, restore, tables_of

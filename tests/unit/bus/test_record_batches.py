@@ -1,9 +1,17 @@
 """Compiled record batches against aiokafka's own reader and builder: the same records, the same bytes."""
 
+import gzip
+import struct
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
+import pyarrow as pa
 import pytest
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
-from hypothesis import given
+from aiokafka.record.util import calc_crc32c
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.bus.columns import ByteColumn, joined_bytes, numbers
@@ -13,7 +21,8 @@ from streams.bus.record_batches import HEAD, build_batches, read_batches, write_
 Record = tuple[int, bytes | None, bytes | None, tuple[Header, ...]]
 items = st.none() | st.binary(max_size=200)
 headers = st.lists(st.tuples(st.text(max_size=5), st.binary(max_size=90)), max_size=3).map(tuple)
-records = st.lists(st.tuples(st.integers(-(2**40), 2**45), items, items, headers), min_size=1, max_size=80)
+times_ms = st.integers(-(2**40), 2**45).filter(lambda time_ms: time_ms != -1)  # to aiokafka's builder -1 is no time at all
+records = st.lists(st.tuples(times_ms, items, items, headers), min_size=1, max_size=80)
 
 
 def built_by_aiokafka(rows: list[Record]) -> bytes:
@@ -81,11 +90,65 @@ def test_a_damaged_batch_is_left_to_aiokafka_or_read_alike(rows: list[Record], d
     assert list(zip(columns.offsets.tolist(), columns.timestamps_ms.tolist(), columns.keys, columns.values, strict=True)) == theirs
 
 
-def test_a_compressed_batch_is_left_to_aiokafka() -> None:
-    builder = DefaultRecordBatchBuilder(2, 1, 0, -1, -1, 0, 1 << 20)
-    for offset in range(50):
-        builder.append(offset, 1_000, b"key", b"value" * 20, [])
-    assert read_batches([bytes(builder.build())]) is None
+def packed(number: int, pack: Callable[[bytes], bytes], rows: list[Record]) -> bytes:
+    """A batch as a producer of another codec sends it: the head says which, and what follows the head is packed."""
+    plain = built_by_aiokafka(rows)
+    raw = bytearray(plain[: HEAD.size] + pack(plain[HEAD.size :]))
+    struct.pack_into(">i", raw, 8, len(raw) - 12)
+    raw[22] |= number
+    struct.pack_into(">I", raw, 17, calc_crc32c(bytes(raw[21:])))
+    return bytes(raw)
+
+
+def xerial(data: bytes) -> bytes:
+    """As Java's producers write snappy: a header, then blocks of at most 32 KiB, each behind its size."""
+    blocks = [pa.compress(data[at : at + 32_768], codec="snappy", asbytes=True) for at in range(0, len(data), 32_768)]
+    return b"\x82SNAPPY\x00" + struct.pack(">ii", 1, 1) + b"".join(struct.pack(">i", len(block)) + block for block in blocks)
+
+
+def streamed(codec: str, data: bytes) -> bytes:
+    """In pieces, with no size said at the beginning."""
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, codec) as out:
+        for at in range(0, len(data), 10_000):
+            out.write(data[at : at + 10_000])
+            out.flush()
+    whole: bytes = sink.getvalue().to_pybytes()
+    return whole
+
+
+PACKERS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
+    "gzip": (1, gzip.compress),
+    "snappy in blocks, as Java's producers write it": (2, xerial),
+    "snappy as one block, as librdkafka writes it": (2, partial(pa.compress, codec="snappy", asbytes=True)),
+    "lz4 as one frame": (3, partial(pa.compress, codec="lz4", asbytes=True)),
+    "lz4 written as a stream": (3, partial(streamed, "lz4")),
+    "zstd of known size": (4, partial(pa.compress, codec="zstd", asbytes=True)),
+    "zstd written as a stream": (4, partial(streamed, "zstd")),
+}
+
+
+@pytest.mark.parametrize("codec", PACKERS)
+@given(rows=records)
+@settings(max_examples=25)
+def test_a_batch_is_read_alike_in_every_codec(codec: str, rows: list[Record]) -> None:
+    long = (5, b"key", b"a long and dull value " * 5_000, ())
+    columns = read_batches([built_by_aiokafka(rows), packed(*PACKERS[codec], [long, *rows])])
+    assert columns is not None
+    assert list(zip(columns.timestamps_ms.tolist(), columns.keys, columns.values, columns.headers, strict=True)) == [*rows, long, *rows]
+
+
+@pytest.mark.parametrize("codec", PACKERS)
+def test_what_cannot_be_unpacked_is_corrupt_and_the_batch_is_named(codec: str) -> None:
+    number, pack = PACKERS[codec]
+    raw = packed(number, lambda data: pack(data)[:-3], [(1_000, b"key", b"value" * 20, ())])
+    with pytest.raises(CorruptRecordException, match=rf"offset 0 is no {codec.split(maxsplit=1)[0]}"):
+        read_batches([raw])
+
+
+def test_a_codec_that_nobody_knows_is_refused_by_its_number() -> None:
+    with pytest.raises(UnsupportedCodecError, match="offset 0 is in codec 6"):
+        read_batches([packed(6, bytes, [(1_000, b"key", b"value", ())])])
 
 
 def test_the_brokers_own_time_counts_where_the_topic_says_so() -> None:

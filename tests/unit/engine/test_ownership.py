@@ -86,7 +86,7 @@ class Process:
         self.started: list[tuple[str, str]] = []
         self.alarms: list[str] = []
         self.snapshots = None if directory is None else SnapshotStore(directory)
-        self.host = ShardHost(ownership, specs(), self.run, pause=lambda _: 0.0, make_standby=self.standby if standby else None)
+        self.host = ShardHost(ownership, specs(), self.run, pause=lambda _: 0.0, rest=lambda _: 0.01, make_standby=self.standby if standby else None)
 
     def standby(self, spec: TaskSpec) -> Standby:
         return Standby(self.bus, spec, toy_machine, snapshots=self.snapshots, patience_ms=None, alarm=lambda _, name, __: self.alarms.append(name))
@@ -249,3 +249,25 @@ async def test_two_processes_that_fence_each_other_all_the_time_still_apply_ever
     report = await verify_bus(bus, toy_machine)
     assert report.difference is None
     assert await said(bus) == 19 * 4
+
+
+async def test_what_is_wrong_with_one_shard_ends_only_that_shard_which_is_tried_again() -> None:
+    bus = await toy_bus()
+    accounts = specs()[:2]
+    await write(bus, [("fills", 0, fill(1, 4, IMPOSSIBLE_LOTS))])  # of shard 0: it cannot get past it
+    process = Process(bus, FixedOwnership(accounts))
+    async with at_work(process):
+        await until(lambda: process.started.count(("accounts-0", "journal")) >= 2)
+        await write(bus, [("fills", 1, fill(number, 5, 1, seq=number)) for number in range(1, 4)])
+        await until(lambda: accounts[1] in process.runners and process.runners[accounts[1]].task.counts[TopicPartition("account-events", 1)] == 3)
+        assert process.host.is_wanted(accounts[0])
+    assert process.started.count(("accounts-1", "genesis")) == 1
+    assert ("accounts-1", "journal") not in process.started
+
+
+async def test_when_no_shard_is_left_that_runs_the_host_ends_with_what_was_wrong() -> None:
+    bus = await toy_bus()
+    await write(bus, [("fills", partition, fill(1, 4 + partition, IMPOSSIBLE_LOTS)) for partition in (0, 1)])
+    with pytest.raises(ImpossibleState):
+        async with asyncio.timeout(60):
+            await Process(bus, FixedOwnership(specs()[:2])).host.run(asyncio.Event())

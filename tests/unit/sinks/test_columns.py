@@ -67,6 +67,7 @@ def test_nested_records_become_lists_and_an_absent_one_an_empty_list() -> None:
         "snapshot": [None, {"step": 4, "file_sha256": HASH}],
         "genesis": [{"deployment": "d", "shard_count": 2, "inputs": [{"topic": "fills", "partitions": 8}]}, None],
         "upgrade": [None, None],
+        "topics": [[{"topic": "marks", "topic_id": "3_Wq4dKiRF-HtUtQ3fJ_8Q"}], []],
         "previous_hash": [HASH, HASH],
         "own_hash": [HASH, HASH],
     }
@@ -74,4 +75,5 @@ def test_nested_records_become_lists_and_an_absent_one_an_empty_list() -> None:
     assert rows["slices"].to_pylist() == [[{"topic": "fills", "partition": 1, "from": 0, "to": 3, "count": 2, "digest": HASH.hex()}], []]
     assert rows["snapshot"].to_pylist() == [[], [{"step": 4, "file_sha256": HASH.hex()}]]
     assert rows["genesis"].to_pylist() == [[{"deployment": "d", "shard_count": 2, "inputs": [{"topic": "fills", "partitions": 8}]}], []]
+    assert rows["topics"].to_pylist() == [[{"topic": "marks", "topic_id": "3_Wq4dKiRF-HtUtQ3fJ_8Q"}], []]
     assert rows["own_hash"].to_pylist() == [HASH.hex()] * 2

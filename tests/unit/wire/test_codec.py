@@ -275,6 +275,7 @@ def test_a_digest_of_another_length_is_never_written() -> None:
         "event_time_us": 0,
         "slices": [],
         "outputs": [],
+        "topics": [],
     }
     row |= {"state_digest": bytes(16), "held": 0, "previous_hash": bytes(32), "own_hash": bytes(32)}
     (value,) = codec("accounts-journal").encode([row])

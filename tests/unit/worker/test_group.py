@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streams.bus.contract import TopicPartition
-from streams.bus.kafka import KafkaConfig
+from streams.bus.kafka_connection import KafkaConfig
 from streams.errors import UsageProblem
 from streams.settings import EngineSettings, Settings
 from streams.worker.engine import every_shard
