@@ -219,11 +219,11 @@ def doctor(*, deployment: Deployment = None, bootstrap_servers: Bootstrap = None
 
 
 @app.command()
-def report(*, directory: Directory = Path("run/demo"), as_json: Json = False) -> int:
+def report(*, directory: Directory = Path("run/demo"), config: Config = None, as_json: Json = False) -> int:
     """Write the page of a run, report.html in its directory: one file, no script, nothing fetched."""
     from streams.commands.report import run_report
 
-    return run_report(directory, as_json=as_json)
+    return run_report(directory, settings_of(config).display.units, as_json=as_json)
 
 
 @app.command()

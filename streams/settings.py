@@ -5,6 +5,7 @@ Risk parameters (tiers, thresholds, policies) are never settings: they are event
 """
 
 import os
+import re
 import ssl
 import tomllib
 from collections.abc import Mapping
@@ -17,9 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from streams.errors import ConfigurationProblem
+from streams.notify.names import Unit
 
 PREFIX = "BACKSTOP_"
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+_ASSET = re.compile(r"(?P<asset>[1-9]\d{0,8})=(?P<symbol>[^\s,:=]{1,20}):(?P<decimals>[0-8])", re.ASCII)
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
@@ -181,6 +184,28 @@ class ObserveSettings(_Section):
         return str(ip_address(value))
 
 
+class DisplaySettings(_Section):
+    """How amounts are written for people, in notices, reports and ClickHouse's table `assets`. Nothing is ever decided by it."""
+
+    assets: str = Field(
+        default="", description="<asset>=<symbol>:<decimals>, comma separated, e.g. 1=USD:6; an asset left out is shown in settlement units."
+    )
+
+    @field_validator("assets")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        for text in filter(None, map(str.strip, value.split(","))):
+            if not _ASSET.fullmatch(text):
+                raise ValueError(f"{text!r} is not <asset>=<symbol>:<decimals>, with 0 to 8 decimals")
+        return value
+
+    @property
+    def units(self) -> dict[int, Unit]:
+        """By asset; those that are named."""
+        found = (_ASSET.fullmatch(text.strip()) for text in self.assets.split(","))
+        return {int(match["asset"]): Unit(match["symbol"], int(match["decimals"])) for match in found if match}
+
+
 class WebSettings(_Section):
     """Faust's own web pages; off unless asked for, and then on the loopback interface only."""
 
@@ -233,6 +258,7 @@ class Settings(BaseSettings):
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     grafana: GrafanaSettings = GrafanaSettings()
     observe: ObserveSettings = ObserveSettings()
+    display: DisplaySettings = DisplaySettings()
     web: WebSettings = WebSettings()
     engine: EngineSettings = EngineSettings()
 

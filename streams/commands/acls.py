@@ -18,7 +18,7 @@ ROLES = {
     "auditor": "`backstop record`, `replay`, `verify`, `dlq list`, `doctor`",
     "admin": "`backstop topics create` and `check`",
 }
-SEEN_BY_VIEWS = ("insolvencies", "pool-states")
+SEEN_BY_VIEWS = ("instruments", "pools", "insolvencies", "pool-states")  # the first two for names
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -34,6 +34,7 @@ from streams.engine.shard import RunnerOptions, ShardRunner, StepStats
 from streams.engine.snapshot import SnapshotStore
 from streams.engine.task import MachineFactory, TaskName, TaskSpec
 from streams.engine.verify import read_journals
+from streams.report.page import QUESTION
 from streams.settings import Settings
 from streams.sinks.assets import Asset, name_assets
 from streams.sinks.clickhouse import ClickHouseSink
@@ -41,7 +42,6 @@ from streams.sinks.connection import bounds_file, open_embedded
 from streams.tasks import machine_for
 from streams.venue.exchange import Exchange
 from streams.venue.scenarios.registry import build
-from streams.venue.scenarios.scenario import USD
 from streams.venue.story import TellingExchange
 
 DEPLOYMENT = "demo"  # of a run on the memory bus; on Kafka each run has a name of its own
@@ -112,6 +112,7 @@ def run_demo(options: DemoOptions, settings: Settings, *, as_json: bool) -> int:
         bus=options.bus,
         deployment=DEPLOYMENT,
         units=scenario.units,
+        currency=scenario.wording.currency if scenario.wording else "USD",
     )
     with progress() as tick:
         outcome = run(_demo(plan, options.directory, exchange, settings, Watch(tick)))
@@ -127,8 +128,7 @@ def run_demo(options: DemoOptions, settings: Settings, *, as_json: bool) -> int:
 
 def _leads(directory: Path) -> list[str]:
     """Where to look next."""
-    question = "SELECT account, lots, rank, of_n, reason FROM adl_executions LIMIT 5"
-    return [link(directory / run_directory.PAGE), f'Query:  backstop query --dir {shlex.quote(str(directory))} "{question}"']
+    return [link(directory / run_directory.PAGE), f'Query:  backstop query --dir {shlex.quote(str(directory))} "{QUESTION}"']
 
 
 async def _demo(plan: Run, directory: Path, exchange: Exchange, settings: Settings, watch: Watch) -> Outcome:
@@ -143,7 +143,7 @@ async def _demo(plan: Run, directory: Path, exchange: Exchange, settings: Settin
             await finish_sink(*await open_sink(client, directory, await load(directory)))
         else:
             await _run_in_memory(plan, directory, exchange, client, watch)
-        name_assets(client, [Asset(USD, "USD", len(str(plan.units)) - 1)])
+        name_assets(client, [Asset(asset, unit.symbol, unit.decimals) for asset, unit in plan.shown.items()])
         seconds = time.monotonic() - began
     finally:
         client.close()
@@ -153,7 +153,7 @@ async def _demo(plan: Run, directory: Path, exchange: Exchange, settings: Settin
     (directory / run_directory.REPORT).write_text(json.dumps(document(outcome), indent=2) + "\n", encoding="utf-8")
     write_manifest(directory)
     watch.tick("writing the page")
-    await write_report(directory, recorded)
+    await write_report(directory, recorded, plan.shown)
     return outcome
 
 

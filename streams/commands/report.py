@@ -17,20 +17,21 @@ from streams.commands.summary import Summary, summary_of
 from streams.engine.digests import decision_digest, output_digest, state_digest
 from streams.engine.verify import read_journals
 from streams.errors import BackstopError, CheckFailed, UsageProblem
-from streams.report.market import Unit
+from streams.notify.names import Unit
 from streams.report.model import Check, Origin, Report, report_of
 from streams.report.page import page
 from streams.venue.report import OCT_10, beside
-from streams.venue.scenarios.registry import NAMES, units_of
-from streams.venue.scenarios.scenario import USD
 
 
-def run_report(directory: Path, *, as_json: bool) -> int:
-    """Write the page. 0 when every check on it holds, 1 otherwise. Raises UsageProblem for a directory of no run, CheckFailed for damage."""
+def run_report(directory: Path, units: Mapping[int, Unit], *, as_json: bool) -> int:
+    """Write the page. 0 when every check on it holds, 1 otherwise. Raises UsageProblem for a directory of no run, CheckFailed for damage.
+
+    `units`: how assets are written of which the run itself says nothing.
+    """
     run_directory.require(directory)
     with progress() as tick:
         tick("reading the log")
-        report, path = run(_written(directory))
+        report, path = run(_written(directory, units))
     if as_json:
         emit_json({"directory": str(directory), "report": str(path), "bytes": path.stat().st_size, "sound": report.origin.is_sound})
     else:
@@ -47,14 +48,14 @@ def link(path: Path) -> str:
     return f"Report: {path.resolve().as_uri()}"
 
 
-async def _written(directory: Path) -> tuple[Report, Path]:
-    return await write_report(directory, await load(directory))
+async def _written(directory: Path, units: Mapping[int, Unit]) -> tuple[Report, Path]:
+    return await write_report(directory, await load(directory), units)
 
 
-async def write_report(directory: Path, bus: Bus) -> tuple[Report, Path]:
+async def write_report(directory: Path, bus: Bus, units: Mapping[int, Unit]) -> tuple[Report, Path]:
     """The page of a run whose log is on this bus; it appears whole or not at all. Raises UsageProblem where it cannot be written."""
-    origin, units = await _origin(directory, bus)
-    report = await report_of(bus, origin, units)
+    plan = run_directory.read_run(directory)
+    report = await report_of(bus, await _origin(plan, directory, bus), {**units, **plan.shown})
     path, unfinished = directory / run_directory.PAGE, directory / (run_directory.PAGE + ".unfinished")
     try:
         unfinished.write_text(page(report), encoding="utf-8")
@@ -64,8 +65,8 @@ async def write_report(directory: Path, bus: Bus) -> tuple[Report, Path]:
     return report, path
 
 
-async def _origin(directory: Path, bus: Bus) -> tuple[Origin, dict[int, Unit]]:
-    plan, said = run_directory.read_run(directory), _said(directory)
+async def _origin(plan: Run, directory: Path, bus: Bus) -> Origin:
+    said = _said(directory)
     summary = await summary_of(bus)
     digests = await _digests(bus)
     try:
@@ -73,16 +74,14 @@ async def _origin(directory: Path, bus: Bus) -> tuple[Origin, dict[int, Unit]]:
     except (KeyError, TypeError, AttributeError) as error:
         path = directory / run_directory.REPORT
         raise CheckFailed(f"{path} is not what a run says of itself ({type(error).__name__}: {error}); restore it or run the demo again") from error
-    shown = plan.units or (units_of(plan.scenario) if plan.scenario in NAMES else None)
-    origin = Origin(
-        title=plan.scenario if shown else plan.deployment,
+    return Origin(
+        title=plan.scenario if plan.shown else plan.deployment,
         directory=str(directory),
         facts=facts,
         checks=checks,
         digests=digests,
-        recorded=beside(summary.symbols, summary.rows["adl-waves"], summary.rows["adl-executions"]) if plan.scenario == OCT_10 else (),
+        recorded=beside(summary.names, summary.rows["adl-waves"], summary.rows["adl-executions"]) if plan.scenario == OCT_10 else (),
     )
-    return origin, {USD: Unit("USD", len(str(shown)) - 1)} if shown else {}
 
 
 def _facts(plan: Run, said: Mapping[str, Any]) -> dict[str, str]:

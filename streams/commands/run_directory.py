@@ -11,6 +11,9 @@ from typing import Any
 
 from streams.bus.manifest import MANIFEST
 from streams.errors import CheckFailed, UsageProblem
+from streams.notify.names import Unit
+from streams.venue.scenarios.registry import NAMES, units_of
+from streams.venue.scenarios.scenario import USD
 
 RUN = "run.json"
 LOG = "log"
@@ -45,6 +48,13 @@ class Run:
     bus: str
     deployment: str
     units: int | None = None  # settlement units shown as one; None: not known, unless the scenario's name says
+    currency: str = "USD"  # how that one is called
+
+    @property
+    def shown(self) -> dict[int, Unit]:
+        """How the run's money is written, by asset; nothing of a recording, which knows no decimals."""
+        units = self.units or (units_of(self.scenario) if self.scenario in NAMES else None)
+        return {USD: Unit(self.currency, len(str(units)) - 1)} if units else {}
 
 
 def prepare(directory: Path) -> None:

@@ -9,6 +9,7 @@ from streams.bus.contract import Bus
 from streams.domain.batch import Row
 from streams.domain.events import AdlState, InstructionKind, Outcome
 from streams.engine.chunks import read_stream
+from streams.notify.names import Names, newest
 from streams.topics import EXCHANGE_STREAMS, JOURNALS, STREAMS
 from streams.venue.facts import Forced
 from streams.venue.report import FORCED, count_forced
@@ -52,7 +53,7 @@ class Summary:
     instructions: Counter[InstructionKind] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)  # instructions by the outcome for their account
     rows: dict[str, list[Row]] = field(default_factory=dict)  # of the KEPT streams
-    symbols: dict[int, str] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)  # as announced; how assets are written is for the caller to say
     forced: dict[tuple[int, int], Forced] = field(default_factory=dict)
     unwanted: int = 0  # liquidation orders that found nobody
     published_violations: int = 0
@@ -92,8 +93,8 @@ async def summary_of(bus: Bus) -> Summary:
         summary.records[stream] = sum([len(chunk) async for chunk in read_stream(bus, stream)])
     for stream in KEPT:
         summary.rows[stream] = [row async for row in _rows(bus, stream)]
-    async for row in _rows(bus, "instruments"):
-        summary.symbols[row["instrument"]] = row["symbol"]
+    instruments, pools = [[row async for row in _rows(bus, stream)] for stream in ("instruments", "pools")]
+    summary.names = Names(instruments=newest(instruments, "instrument"), pools=newest(pools, "pool"))
     accounts: dict[int, int] = {}
     async for row in _rows(bus, "instructions"):
         summary.instructions[InstructionKind(row["kind"])] += 1

@@ -19,6 +19,7 @@ SECTIONS: Final[tuple[tuple[str, str, Callable[[Report], Markup | None]], ...]] 
     ("policies", "Policies side by side", policies_section), ("hit", "Who was hit", hits_section), ("near", "Near liquidation", near_section),
     ("recorded", "Beside the recorded day", recorded_section), ("quality", "Data quality", quality_section),
 )  # fmt: skip
+QUESTION: Final = "SELECT symbol, account, lots, rank, of_n, gave_up, gained, reason FROM desk_ladder LIMIT 5"  # to begin with
 STYLE: Final = Path(__file__).with_name("style.css")
 
 
@@ -69,7 +70,7 @@ def _footer(report: Report) -> Markup:
     commands = (
         ("the run is what it was", f"backstop verify --dir {where}"),
         ("its inputs lead to the same again", f"backstop replay --dir {where}"),
-        ("any other question", f'backstop query --dir {where} "SELECT account, lots, rank, of_n, reason FROM adl_executions LIMIT 5"'),
+        ("any other question", f'backstop query --dir {where} "{QUESTION}"'),
     )
     lines = [tag("p", f"{what}: ", tag("code", command)) for what, command in commands]
     note = (

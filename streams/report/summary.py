@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from streams.domain.events import AdlState
-from streams.report.accounts import Execution, given_and_gained
+from streams.notify.names import counted
 from streams.report.markup import Content, Markup, joined, tag
 from streams.report.model import Check, Report
 from streams.report.tables import amount, name, table, words
-from streams.report.writing import clock, counted
+from streams.report.writing import clock, money
 
 VERDICTS = {True: ("✓ holds", "holds"), False: ("✗ fails", "fails"), None: ("not looked at", "")}
 
@@ -28,7 +28,7 @@ def verdict(report: Report) -> Markup:
 def tiles(report: Report) -> Markup:
     """Eight figures."""
     waves, hits = report.waves, report.hits
-    given, gained = _sides(report)
+    given, gained = ([(hit.asset, getattr(hit, side)) for hit in hits] for side in ("gave_up", "gained"))
     worst = sorted(report.funds, key=lambda fund: -report.market.unit(fund.asset).rough(fund.deepest.drawdown))[:1]
     deepest = [(fund.asset, fund.deepest.drawdown) for fund in worst]
     traded = [(kind.asset, kind.notional) for kind in report.kinds]
@@ -57,15 +57,6 @@ def tiles(report: Report) -> Markup:
     )
 
 
-def _sides(report: Report) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """What the deleveraged lost and won against the marks, by asset."""
-    grouped: dict[int, list[Execution]] = {}
-    for execution in report.executions:
-        grouped.setdefault(report.market.asset(execution.row["instrument"]), []).append(execution)
-    sides = [(asset, given_and_gained(executions)) for asset, executions in grouped.items()]
-    return [(asset, lost) for asset, (lost, _) in sides], [(asset, won) for asset, (_, won) in sides]
-
-
 def _by_asset(report: Report, amounts: Sequence[tuple[int, int]]) -> Markup:
     """Sums by asset; a plain 0 where there is nothing."""
     sums: dict[int, int] = {}
@@ -76,7 +67,7 @@ def _by_asset(report: Report, amounts: Sequence[tuple[int, int]]) -> Markup:
 
 
 def _texts(report: Report, amounts: Sequence[tuple[int, int]]) -> str:
-    return ", ".join(report.market.unit(asset).text(units) for asset, units in amounts) or "nothing"
+    return ", ".join(money(report.market.unit(asset), units) for asset, units in amounts) or "nothing"
 
 
 def checks(report: Report) -> Markup:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from streams.domain.events import AdlState
+from streams.notify.names import counted
 from streams.report.canvas import TOP, Canvas, figure, path, spread, swatch, text, thinned, time_axis, value_axis
 from streams.report.fund import Fund
 from streams.report.markup import Markup, joined, tag
 from streams.report.model import Report
 from streams.report.scales import Scale, padded, round_ticks
-from streams.report.writing import MINUS, clock, counted, short
+from streams.report.writing import MINUS, clock, money, short
 
 SHOWN = 4  # lines that stand out; the others are the crowd behind them
 ROW = 12.0
@@ -46,7 +47,8 @@ def _told(report: Report, fund: Fund | None) -> str:
         return told
     unit = report.market.unit(fund.asset)
     return (
-        f"{told} The fund was worth {unit.text(fund.opening)} at first, {unit.text(fund.lowest.value)} at least, {unit.text(fund.closing)} at last; "
+        f"{told} The fund was worth {money(unit, fund.opening)} at first, {money(unit, fund.lowest.value)} at least, "
+        f"{money(unit, fund.closing)} at last; "
         f"ADL was entered {counted(fund.entered(AdlState.ADL), 'time')}."
     )
 
@@ -133,11 +135,13 @@ def _value(report: Report, fund: Fund, canvas: Canvas, times: Scale, top: float)
         text(canvas.left, top - 6, f"Fund of pool {fund.pool}, {unit.symbol}", "head"),
         value_axis(canvas, scale, round_ticks(low, high, 4), short),
         path([*_stepped(upper), *reversed(_stepped(lower))], "fall"),
-        path(upper, "peak", f"8-hour peak; deepest drawdown {unit.text(fund.deepest.drawdown)} at {clock(fund.deepest.event_time_us)}", is_step=True),
-        path(lower, "value", f"value: {unit.text(fund.opening)} at first, {unit.text(fund.closing)} at last", is_step=True),
+        path(
+            upper, "peak", f"8-hour peak; deepest drawdown {money(unit, fund.deepest.drawdown)} at {clock(fund.deepest.event_time_us)}", is_step=True
+        ),
+        path(lower, "value", f"value: {money(unit, fund.opening)} at first, {money(unit, fund.closing)} at last", is_step=True),
     ]
     for name in limits:
-        y, title = scale(limits[name]), f"ADL {name} threshold {unit.text(fund.parameters[f'adl_{name}_value'])}"
+        y, title = scale(limits[name]), f"ADL {name} threshold {money(unit, fund.parameters[f'adl_{name}_value'])}"
         parts.append(tag("line", tag("title", title), x1=canvas.left, y1=y, x2=canvas.right, y2=y, class_=name))
         if canvas.is_wide:
             parts.append(text(canvas.right + 6, y + 4, f"ADL {name}"))

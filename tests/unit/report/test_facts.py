@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.domain.events import AdlState, FillKind, FlowCause, GroupState, PositionSide
+from streams.notify.names import Unit
 from streams.report.accounts import BANDS, band_of, latest_states, near_of
 from streams.report.canvas import spread, thinned
 from streams.report.fund import WINDOW_US, spans_of, values_of
-from streams.report.market import Unit
 from streams.report.tape import percentile
 from streams.report.waves import PRO_RATA, by_rank, gini_ppm, outcome
 from streams.report.writing import basis_points, duration, exact_clock, percent, short
@@ -51,9 +51,9 @@ def test_the_fund_of_example_a_falls_from_5_to_1_by_what_it_lost_in_unwinding() 
 
 
 def test_the_accounts_of_example_a_gave_up_two_a_lot() -> None:
-    hits = [(hit.account, hit.gave_up, hit.notional, hit.haircut_ppm) for hit in report("example-a").hits]
+    hits = [(hit.account, hit.gave_up, hit.gained, hit.notional, hit.haircut_ppm) for hit in report("example-a").hits]
     # S1: (90 - 88) x 6 = 12 of a profit of 72; S2: 2 x 2 = 4 of the 24 that 2 of its 4 lots had gained of 48
-    assert hits == [(S1, 12, 540, 166_666), (S2, 4, 180, 166_666)]
+    assert hits == [(S1, 12, 0, 540, 166_666), (S2, 4, 0, 180, 166_666)]
 
 
 def test_the_ladder_of_example_a_and_what_other_policies_would_have_done() -> None:
@@ -108,7 +108,8 @@ def test_each_wave_is_what_its_executions_come_to(scenario: tuple[str, int | Non
     assert of.waves
     for wave in of.waves:
         executions = [e for e in of.executions if e.row["wave_id"] == wave.row["wave_id"]]
-        assert sum(abs(e.gave_up) for e in executions) == wave.row["needed_budget"]
+        assert sum(e.gave_up for e in executions) == wave.row["needed_budget"]
+        assert sum(e.gained for e in executions) == wave.row["gained"]
         assert max((e.haircut_ppm for e in executions), default=0) == wave.row["largest_haircut_ppm"]
         ranks = {(rung.account, rung.rank): rung.executed_lots for rung in wave.ladder}
         taken: dict[tuple[int, int], int] = {}
@@ -188,7 +189,7 @@ def test_an_instrument_is_normal_until_something_else_is_said() -> None:
 
 
 def test_amounts_are_written_to_the_last_unit() -> None:
-    assert Unit("USD", 6).text(-1_234_567_000_001) == "\u22121,234,567.000001 USD"
+    assert Unit("USD", 6).text(-1_234_567_000_001) == "-1,234,567.000001 USD"
     assert Unit("USD", 6).text(5) == "0.000005 USD"
     assert Unit("units", 0).text(1_234) == "1,234 units"
 

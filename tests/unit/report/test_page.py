@@ -10,8 +10,8 @@ import pytest
 
 from streams.bus.memory import MemoryBus
 from streams.domain.events import DeadLetterReason
+from streams.notify.names import Unit
 from streams.report.accounts import hits_of
-from streams.report.market import Unit
 from streams.report.markup import Markup, joined, tag
 from streams.report.model import Check, Origin, Report, report_of
 from streams.report.page import STYLE, page
@@ -112,7 +112,8 @@ def test_every_section_is_in_the_contents() -> None:
 def test_example_a_is_told_in_its_own_figures() -> None:
     of = report("example-a")
     assert "16.6 %" in told(section(of, "waves"))
-    assert "6 of your 6 lots (short) in instrument 1 were closed at the bankruptcy quote" in told(section(of, "hit"))
+    assert "BTC: 6 of your 6 lots (short) were closed at the bankruptcy quote" in told(section(of, "hit"))
+    assert "Against the mark you gave up 12 USD." in told(section(of, "hit"))  # (90 - 88) x 6
     assert "takeover of 8 of 10 lots of account 11 refused" in told(section(of, "timeline"))
 
 
