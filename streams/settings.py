@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from streams.errors import ConfigurationProblem
+from streams.errors import BackstopError, ConfigurationProblem, UsageProblem
 from streams.notify.names import Unit
 
 PREFIX = "BACKSTOP_"
@@ -286,9 +286,12 @@ def _refuse_unknown_sections() -> None:
             raise ConfigurationProblem(f"{name}: no such setting: names begin with {known}")
 
 
-def _problem(error: ValidationError) -> ConfigurationProblem:
-    """The first difficulty, by the name of its environment variable; never the value of a secret."""
+def _problem(error: ValidationError, flags: Mapping[str, Mapping[str, Any]]) -> BackstopError:
+    """The first difficulty, by the flag that gave the value or else the name of its environment variable; never the value of a secret."""
     first, *others = error.errors(include_url=False, include_input=False)
+    section, *field = map(str, first["loc"])
+    if section in flags and (not field or field[0] in flags[section]):
+        return _problem_of_flag(first["msg"].removeprefix("Value error, "), section, flags[section], *field)
     name = PREFIX + "__".join(str(part).upper() for part in first["loc"])
     more = f" (and {len(others)} more)" if others else ""
     match first["type"]:
@@ -300,10 +303,23 @@ def _problem(error: ValidationError) -> ConfigurationProblem:
             return ConfigurationProblem(f"{name}: {first['msg']}{more}: correct this setting")
 
 
+def _problem_of_flag(said: str, section: str, flags: Mapping[str, Any], field: str | None = None) -> UsageProblem:
+    """A wrong value from the command line; or values of a section that do not go together, one of which is from there."""
+    if field is not None:
+        return UsageProblem(f"{_flag(field)} {flags[field]}: {said}")
+    for name in Settings.model_fields[section].default.__class__.model_fields:
+        said = re.sub(rf"\b{name.upper()}\b", _flag(name) if name in flags else f"{PREFIX}{section}__{name}".upper(), said)
+    return UsageProblem(said)
+
+
+def _flag(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
 def load_settings(*, config: Path | None = None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
     """Settings of this process. `flags`: section -> name -> value given on the command line, None where a flag was left out.
 
-    Raises ConfigurationProblem naming the environment variable of the first wrong value.
+    Raises ConfigurationProblem naming the environment variable of the first wrong value, UsageProblem naming its flag where it came from one.
     """
     toml = _read_toml(config)
     _refuse_unknown_sections()
@@ -325,6 +341,6 @@ def load_settings(*, config: Path | None = None, flags: Mapping[str, Mapping[str
     try:
         return Layered(**arguments)
     except ValidationError as error:
-        raise _problem(error) from None
+        raise _problem(error, given) from None
     except SettingsError as error:
         raise ConfigurationProblem(f"{PREFIX}*: {error}: correct this setting") from None

@@ -59,6 +59,7 @@ class DemoOptions:
     shards: int
     directory: Path
     bus: str
+    force: bool = False
 
 
 @dataclass(slots=True)
@@ -72,7 +73,7 @@ class Watch:
     def on_progress(self, progress: Progress) -> None:
         """One more event time is through."""
         self.turns += 1
-        self.tick("running", done=self.turns)
+        self.tick("running event times", done=self.turns)
 
     def on_step(self, stats: StepStats) -> None:
         """Nothing: progress is by event time."""
@@ -97,12 +98,13 @@ class Captured:
 
 def run_demo(options: DemoOptions, settings: Settings, *, as_json: bool) -> int:
     """0 when the run replays identically and nothing leaked, 1 otherwise. Raises UsageProblem or Unreachable before it begins."""
+    run_directory.refuse_finished(options.directory, force=options.force)
     engine = settings.engine
     scenario = build(options.scenario, options.accounts, options.seed, engine.account_partitions)
     exchange = TellingExchange(scenario) if scenario.wording else Exchange(scenario)
     if options.bus == "kafka":
         run(present_topics(settings))  # an earlier run is not given up for a broker that is not there
-    run_directory.prepare(options.directory)
+    run_directory.prepare(options.directory, force=options.force)
     plan = Run(
         scenario=scenario.name,
         seed=options.seed,
@@ -114,7 +116,7 @@ def run_demo(options: DemoOptions, settings: Settings, *, as_json: bool) -> int:
         units=scenario.units,
         currency=scenario.wording.currency if scenario.wording else "USD",
     )
-    with progress() as tick:
+    with run_directory.unfinished(options.directory), progress() as tick:
         outcome = run(_demo(plan, options.directory, exchange, settings, Watch(tick)))
     if as_json:
         emit_json(document(outcome))
@@ -206,10 +208,10 @@ async def finish_sink(sink: ClickHouseSink, reader: Reader) -> None:
 
 async def _look_back(plan: Run, recorded: Bus, exchange: Exchange, watch: Watch) -> Outcome:
     """Replay what was recorded, and collect what the report says."""
-    watch.tick("replaying")
+    watch.tick("reading")
     machines = Captured(machine_for)
     began = time.monotonic()
-    replayed = await replay_bus(recorded, machines)
+    replayed = await replay_bus(recorded, machines, on_turn=lambda done, of: watch.tick("replaying turns", done=done, of=of))
     replay_seconds = time.monotonic() - began
     journals = await read_journals(recorded)
     watch.tick("counting")

@@ -40,9 +40,10 @@ class Origin:
     recorded: Sequence[Beside] = ()
 
     @property
-    def is_sound(self) -> bool:
-        """Whether no check failed."""
-        return all(check.holds is not False for check in self.checks)
+    def is_sound(self) -> bool | None:
+        """Whether no check failed; None where not one was looked at."""
+        looked_at = [check.holds for check in self.checks if check.holds is not None]
+        return all(looked_at) if looked_at else None
 
 
 @dataclass(frozen=True, slots=True)
