@@ -36,13 +36,23 @@ class Market(Names):
 
 def market_of(log: Log, units: Mapping[int, Unit]) -> Market:
     """The market of a log."""
-    numbers, sequences = log.numbers("marks", "instrument"), log.numbers("marks", "sequence")
+    numbers, sequences, epochs = (log.numbers("marks", name) for name in ("instrument", "sequence", "epoch"))
     usable = log.numbers("marks", "grade") != Grade.FROZEN
     marks = {}
     for instrument in np.unique(numbers[usable]).tolist():
         places = np.flatnonzero(usable & (numbers == instrument))
-        ahead = np.maximum.accumulate(sequences[places])
-        places = places[np.concatenate([[True], sequences[places][1:] > ahead[:-1]])]
+        places = places[ahead(epochs[places], sequences[places])]
         marks[instrument] = Marks(log.numbers("marks", "event_time_us")[places], log.numbers("marks", "mark_ticks")[places])
     instruments, pools = newest(log.rows("instruments"), "instrument"), newest(log.rows("pools"), "pool")
     return Market(instruments=instruments, pools=pools, marks=marks, units=units)
+
+
+def ahead(epochs: Int64s, sequences: Int64s) -> NDArray[np.bool_]:
+    """Which marks of one instrument, in their order, lie beyond all before them: by the run of the feed, then by its sequence."""
+    beyond = np.zeros(len(epochs), bool)
+    current = epochs == np.maximum.accumulate(epochs)
+    for epoch in np.unique(epochs[current]):
+        places = np.flatnonzero(current & (epochs == epoch))
+        highest = np.maximum.accumulate(sequences[places])
+        beyond[places] = np.concatenate([[True], sequences[places][1:] > highest[:-1]])
+    return beyond

@@ -94,7 +94,8 @@ def _marks(report: Report) -> Markup:
     rows = [
         [
             report.market.symbol(of.instrument), f"{of.marks:,}", *(f"{of.grades.get(grade, 0):,}" for grade in Grade if grade is not Grade.UNKNOWN),
-            f"{of.gaps:,}", f"{of.regressions:,}", duration(of.longest_silence_us), basis_points(of.widest_basis_ppm),
+            f"{of.gaps:,}", f"{of.regressions:,}", ABSENT if of.longest_silence_us is None else duration(of.longest_silence_us),
+            basis_points(of.widest_basis_ppm),
         ]
         for of in report.quality.marks
     ]  # fmt: skip

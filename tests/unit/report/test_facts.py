@@ -3,6 +3,7 @@
 from fractions import Fraction
 from itertools import pairwise, product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from streams.notify.names import Unit
 from streams.report.accounts import BANDS, band_of, latest_states, near_of
 from streams.report.canvas import spread, thinned
 from streams.report.fund import WINDOW_US, spans_of, values_of
+from streams.report.market import ahead
 from streams.report.tape import percentile
 from streams.report.waves import PRO_RATA, by_rank, gini_ppm, outcome
 from streams.report.writing import basis_points, duration, exact_clock, percent, short
@@ -231,3 +233,10 @@ def test_labels_keep_their_order_and_their_distance(places: list[float]) -> None
 def test_the_offsetting_side_of_a_wave_is_the_side_of_its_ladder() -> None:
     for wave in report("cascade", 60).waves:
         assert {rung.position_lots > 0 for rung in wave.ladder} <= {wave.row["side"] == PositionSide.LONG}
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=30))
+def test_a_mark_is_applied_where_it_lies_beyond_all_before_it_by_run_of_the_feed_and_sequence(marks: list[tuple[int, int]]) -> None:
+    twin = [all(mark > earlier for earlier in marks[:at]) for at, mark in enumerate(marks)]
+    epochs, sequences = (np.array([mark[side] for mark in marks], np.int64) for side in (0, 1))
+    assert ahead(epochs, sequences).tolist() == twin
