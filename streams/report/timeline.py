@@ -10,7 +10,7 @@ from streams.report.fund import Fund
 from streams.report.markup import Markup, joined, tag
 from streams.report.model import Report
 from streams.report.scales import Scale, padded, round_ticks
-from streams.report.writing import MINUS, clock, money, short
+from streams.report.writing import MINUS, clipped, clock, money, short
 
 SHOWN = 4  # lines that stand out; the others are the crowd behind them
 ROW = 12.0
@@ -92,7 +92,7 @@ def _prices(report: Report, named: Sequence[int], canvas: Canvas, times: Scale) 
     labels = []
     if canvas.is_wide:
         ends = spread([scale(float(changes[i][-1])) for i in named], 13)
-        labels = [text(canvas.right + 6, y + 4, report.market.symbol(i)[:11], "name") for i, y in zip(named, ends, strict=True)]
+        labels = [text(canvas.right + 6, y + 4, clipped(report.market.symbol(i), 11), "name") for i, y in zip(named, ends, strict=True)]
     head = text(canvas.left, TOP + 4, "Mark against its first, %", "head")
     return joined(head, axis, *behind, *before, *labels), bottom
 
@@ -107,7 +107,7 @@ def _states(report: Report, fund: Fund, canvas: Canvas, times: Scale, top: float
     parts = [text(canvas.left, top - 6, f"State in pool {fund.pool}", "head")]
     for number, instrument in enumerate(rows):
         y = top + 6 + ROW * (number + 0.5)
-        parts.append(text(canvas.left - 6, y + 4, report.market.symbol(instrument)[: 9 if canvas.is_wide else 6], "end"))
+        parts.append(text(canvas.left - 6, y + 4, clipped(report.market.symbol(instrument), 9 if canvas.is_wide else 6), "end"))
         parts.append(tag("line", x1=canvas.left, y1=y, x2=canvas.right, y2=y, class_="normal"))
     for span in fund.spans:
         if span.state == AdlState.NORMAL:

@@ -21,6 +21,13 @@ def money(unit: Unit, amount: int) -> str:
     return unit.text(amount).replace("-", MINUS, 1)
 
 
+def clipped(symbol: str, width: int) -> str:
+    """A symbol beside a plot; the id that tells it from another one of the same symbol is not cut off."""
+    name, parenthesis, rest = symbol.rpartition(" (")
+    number = parenthesis + rest if name and rest.removesuffix(")").isdigit() else ""
+    return symbol if len(symbol) <= width else symbol.removesuffix(number)[: max(1, width - len(number))] + number
+
+
 def percent(ppm: int) -> str:
     """Millionths as percent with one place, cut."""
     return f"{MINUS if ppm <= -1_000 else ''}{abs(ppm) // 10_000:,}.{abs(ppm) // 1_000 % 10} %"

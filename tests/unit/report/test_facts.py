@@ -16,7 +16,7 @@ from streams.report.fund import WINDOW_US, spans_of, values_of
 from streams.report.market import ahead
 from streams.report.tape import percentile
 from streams.report.waves import PRO_RATA, by_rank, gini_ppm, outcome
-from streams.report.writing import basis_points, duration, exact_clock, percent, short
+from streams.report.writing import basis_points, clipped, duration, exact_clock, percent, short
 from streams.venue.report import count_forced
 from tests.support.pages import ran, report
 
@@ -240,3 +240,11 @@ def test_a_mark_is_applied_where_it_lies_beyond_all_before_it_by_run_of_the_feed
     twin = [all(mark > earlier for earlier in marks[:at]) for at, mark in enumerate(marks)]
     epochs, sequences = (np.array([mark[side] for mark in marks], np.int64) for side in (0, 1))
     assert ahead(epochs, sequences).tolist() == twin
+
+
+@pytest.mark.parametrize(
+    ("symbol", "width", "shown"),
+    [("BTC", 6, "BTC"), ("FARTCOIN", 6, "FARTCO"), ("LUNA (2)", 9, "LUNA (2)"), ("LUNA (2)", 6, "LU (2)"), ("FARTCOIN (12)", 9, "FART (12)")],
+)
+def test_a_symbol_is_cut_but_not_the_id_that_tells_it_from_another(symbol: str, width: int, shown: str) -> None:
+    assert clipped(symbol, width) == shown
