@@ -23,13 +23,13 @@ $(STAMP): requirements.lock
 	@touch $(STAMP)
 
 demo: setup ## Run the crash of 10 October 2025 embedded: no servers; report, zero sums, identical replay
-	$(BIN)/backstop demo $(DEMO_ARGS)
+	$(BIN)/backstop demo --force $(DEMO_ARGS)
 
 demo-kafka: setup ## The same on real Kafka: a broker, a worker process; recorded by topic offsets and verified
 	@$(PYTHON) infra/kafka/broker.py up --dir run/kafka
 	@trap '$(PYTHON) infra/kafka/broker.py down --dir run/kafka' EXIT; \
 	BACKSTOP_KAFKA__BOOTSTRAP_SERVERS=$$($(PYTHON) -c 'import json; print(json.load(open("run/kafka/broker.json"))["bootstrap"])') \
-	$(BIN)/backstop demo --bus kafka --dir run/demo-kafka $(KAFKA_DEMO_ARGS)
+	$(BIN)/backstop demo --bus kafka --dir run/demo-kafka --force $(KAFKA_DEMO_ARGS)
 	$(BIN)/backstop verify --dir run/demo-kafka
 
 test: setup ## Pass the tests: units, properties, scenarios, real Kafka, embedded ClickHouse

@@ -5,6 +5,7 @@ after an update it would run old code. So the cache is named by a hash of all th
 """
 
 import os
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,3 +30,5 @@ if "NUMBA_CACHE_DIR" not in os.environ:
         os.environ["NUMBA_CACHE_DIR"] = str(_directory)
     except (OSError, RuntimeError):
         pass  # no home to write to: numba finds a place of its own, fresh for this installation
+    except KeyboardInterrupt:
+        sys.exit(130)  # before there is anybody to say so

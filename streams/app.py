@@ -10,8 +10,11 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 
+from streams.commands.broker import kafka_bus
 from streams.errors import CheckFailed
+from streams.notify.announced import Announced
 from streams.notify.messages import READS, Source, notifications_for
+from streams.notify.names import Names
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.settings import KafkaSettings, Settings, load_settings
@@ -52,6 +55,13 @@ class BackstopApp(faust.App):
     def _new_transport(self) -> ReadCommittedTransport:
         return ReadCommittedTransport(self.conf.broker_consumer, self)
 
+    announced: Announced
+
+    async def on_stop(self) -> None:
+        """Let go of what names are read with."""
+        await self.announced.close()
+        await super().on_stop()
+
     async def on_first_start(self) -> None:
         """Faust makes its data directory, but not the ones above it."""
         self.conf.datadir.parent.mkdir(parents=True, exist_ok=True)
@@ -91,12 +101,13 @@ def build_app(settings: Settings, *, metrics: Metrics | None = None) -> faust.Ap
         web_port=settings.web.port,
         autodiscover=False,
     )
+    app.announced = Announced(kafka_bus(settings), settings.display.units)
     for stream in READS:
         _notify_of(app, deployment=deployment, stream=stream, metrics=metrics or Metrics())
     return app
 
 
-def _notify_of(app: faust.App, *, deployment: str, stream: str, metrics: Metrics) -> None:
+def _notify_of(app: BackstopApp, *, deployment: str, stream: str, metrics: Metrics) -> None:
     """Add the agent that reads one stream and writes the notifications that follow from it."""
     raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
     source = app.topic(f"{deployment}.{stream}", **raw)
@@ -106,7 +117,8 @@ def _notify_of(app: faust.App, *, deployment: str, stream: str, metrics: Metrics
         """Write the notifications that follow from what has been decided."""
         async for event in events.events():
             message = event.message
-            for row in _messages_of(stream, Source(stream, message.partition, message.offset), event.value, metrics):
+            names = await app.announced.now()
+            for row in _messages_of(stream, Source(stream, message.partition, message.offset), event.value, names, metrics):
                 record = new_record("notifications", row)
                 await target.send(key=record.key, value=record.value, partition=record.partition, timestamp=record.timestamp_ms / 1000)
                 metrics.add("notifications", severity=row["severity"].name)
@@ -114,12 +126,12 @@ def _notify_of(app: faust.App, *, deployment: str, stream: str, metrics: Metrics
     app.agent(source, name=f"notify-{stream}")(notify)
 
 
-def _messages_of(stream: str, source: Source, value: bytes | None, metrics: Metrics) -> list[dict[str, Any]]:
+def _messages_of(stream: str, source: Source, value: bytes | None, names: Names, metrics: Metrics) -> list[dict[str, Any]]:
     """Notifications that follow from one record. One that cannot be decoded is counted and logged, and the agent goes on."""
     try:
         if value is None:
             raise CheckFailed("the record has no value")
-        return notifications_for(stream, codec(stream).decode_row(value), source)
+        return notifications_for(stream, codec(stream).decode_row(value), source, names)
     except CheckFailed as problem:
         metrics.add("undecodable_records", topic=stream)
         log.warning("record_undecodable", topic=stream, partition=source.partition, offset=source.offset, problem=str(problem))

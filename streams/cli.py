@@ -1,6 +1,6 @@
 """The command `backstop`: arguments, exit codes, and one clear line for whatever goes wrong. What commands do stands in `streams/commands`.
 
-Exit codes: 0 done, 1 a check failed or found a difference, 2 usage, 3 configuration, 4 a service cannot be reached, 130 interrupted.
+Exit codes are those of `streams/errors.py`; docs/command-line.md has the table.
 """
 # ruff: noqa: PLC0415 - a command imports its body when it runs: help and errors of usage need no Kafka client, no compiler, no ClickHouse
 
@@ -18,12 +18,14 @@ from typer.exceptions import Abort, TyperException
 from streams import __version__
 from streams.cli_dashboards import dashboards_app
 from streams.cli_dlq import dlq_app
+from streams.cli_flags import Checked
 from streams.cli_migrate import migrate_app
 from streams.cli_options import (
     Bootstrap,
     Config,
     Deployment,
     Directory,
+    Force,
     From,
     Json,
     Partitions,
@@ -37,12 +39,10 @@ from streams.cli_options import (
 )
 from streams.cli_venue import venue
 from streams.commands.console import complain
-from streams.errors import BackstopError
+from streams.errors import BackstopError, Interrupted, UsageProblem
 from streams.observe.logs import configure_logs
 
 DEBUG = "BACKSTOP_DEBUG"  # "1": a traceback after an internal error
-INTERRUPTED = 130
-USAGE = 2
 
 app = typer.Typer(
     name="backstop",
@@ -58,7 +58,7 @@ app.add_typer(dlq_app, name="dlq")
 app.add_typer(migrate_app, name="migrate")
 schemas_app = typer.Typer(help="The schema files: locked versions and their compatibility.", rich_markup_mode=None)
 app.add_typer(schemas_app, name="schemas")
-app.command()(venue)
+app.command(cls=Checked)(venue)
 
 
 class BusName(StrEnum):
@@ -93,7 +93,7 @@ def root(
         typer.echo(context.get_help())
 
 
-@app.command()
+@app.command(cls=Checked)
 def demo(
     *,
     scenario: Annotated[str, typer.Option(help="What happens at the exchange: a name, or a .toml or .json file of your own.")] = "oct-10-2025",
@@ -101,6 +101,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything that the scenario draws.")] = 1,
     shards: Annotated[int, typer.Option(min=1, help="Accounts shards.")] = 2,
     directory: Directory = Path("run/demo"),
+    force: Force = False,
     bus: Annotated[BusName, typer.Option(help="memory: all in this process. kafka: through a broker and a worker process.")] = BusName.MEMORY,
     bootstrap_servers: Bootstrap = None,
     config: Config = None,
@@ -110,11 +111,11 @@ def demo(
     from streams.commands.demo import DemoOptions, run_demo
 
     settings = settings_of(config, kafka={"bootstrap_servers": bootstrap_servers}, engine={"shards": shards})
-    options = DemoOptions(scenario=scenario, accounts=accounts, seed=seed, shards=shards, directory=directory, bus=bus.value)
+    options = DemoOptions(scenario=scenario, accounts=accounts, seed=seed, shards=shards, directory=directory, force=force, bus=bus.value)
     return run_demo(options, settings, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Checked)
 def replay(
     *,
     directory: Directory = Path("run/demo"),
@@ -140,7 +141,7 @@ def replay(
     return run_what_if(source, *ends, wanted, as_json=as_json) if wanted else run_replay(source, *ends, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Checked)
 def verify(
     *,
     directory: Directory = Path("run/demo"),
@@ -156,7 +157,7 @@ def verify(
     return run_verify(source_of(bus, directory, deployment=deployment, bootstrap=bootstrap_servers, config=config), as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Checked)
 def reconcile(
     *,
     directory: Directory = Path("run/demo"),
@@ -179,6 +180,7 @@ def reconcile(
 def record(
     *,
     directory: Directory,
+    force: Force = False,
     topics: Annotated[list[str] | None, typer.Option("--topic", "-t", help="A topic to copy; left out, all of them. Repeatable.")] = None,
     start: From = None,
     stop: To = None,
@@ -192,7 +194,7 @@ def record(
 
     ends = ends_of(start, stop)
     settings = settings_of(config, kafka={"bootstrap_servers": bootstrap_servers}, engine={"deployment": deployment})
-    return run_record(settings, directory, topics or (), *ends, as_json=as_json)
+    return run_record(settings, directory, topics or (), *ends, force=force, as_json=as_json)
 
 
 @app.command()
@@ -219,11 +221,11 @@ def doctor(*, deployment: Deployment = None, bootstrap_servers: Bootstrap = None
 
 
 @app.command()
-def report(*, directory: Directory = Path("run/demo"), as_json: Json = False) -> int:
+def report(*, directory: Directory = Path("run/demo"), config: Config = None, as_json: Json = False) -> int:
     """Write the page of a run, report.html in its directory: one file, no script, nothing fetched."""
     from streams.commands.report import run_report
 
-    return run_report(directory, as_json=as_json)
+    return run_report(directory, settings_of(config).display.units, as_json=as_json)
 
 
 @app.command()
@@ -239,7 +241,7 @@ def query(
     return run_query(directory, sql, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Checked)
 def worker(
     *,
     roles: Annotated[Roles, typer.Option(help="engine: shards. views: notifications. sink: ClickHouse. all: what is set up.")] = Roles.ALL,
@@ -330,7 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = typer.main.get_command(app)(arguments, prog_name="backstop", standalone_mode=False)
         sys.stdout.flush()
-        if code == INTERRUPTED:
+        if code == Interrupted.exit_code:
             complain("interrupted")
         return code or 0
     except BackstopError as problem:
@@ -338,10 +340,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return problem.exit_code
     except TyperException as problem:
         complain(f"{problem.format_message().replace('Value error, ', '').rstrip('.')} (`{_help_of(problem)}` shows what is possible)")
-        return USAGE
+        return UsageProblem.exit_code
     except (KeyboardInterrupt, Abort):
         complain("interrupted")
-        return INTERRUPTED
+        return Interrupted.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; nothing may be written at exit either
         return 0

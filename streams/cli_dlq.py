@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from streams.cli_flags import Checked
 from streams.cli_options import Bootstrap, Config, Deployment, Directory, Json, SourceBus, SourceName, source_of
 
 dlq_app = typer.Typer(help="Records that could not be applied: look at them, correct them, or let them go.", rich_markup_mode=None)
@@ -15,7 +16,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")]
 
 
-@dlq_app.command("list")
+@dlq_app.command("list", cls=Checked)
 def dlq_list(
     *,
     everything: Annotated[bool, typer.Option("--all", help="Also those that are dealt with.")] = False,
@@ -34,7 +35,7 @@ def dlq_list(
     return run_list(source, everything=everything, reveal=reveal, as_json=as_json)
 
 
-@dlq_app.command("show")
+@dlq_app.command("show", cls=Checked)
 def dlq_show(
     place: Place,
     *,
@@ -53,7 +54,7 @@ def dlq_show(
     return run_show(source, place, reveal=reveal, as_json=as_json)
 
 
-@dlq_app.command("correct")
+@dlq_app.command("correct", cls=Checked)
 def dlq_correct(
     place: Place,
     *,
@@ -75,7 +76,7 @@ def dlq_correct(
     return run_correct(source, place, changes=changes or (), record_text=record, reason=reason, dry_run=dry_run, as_json=as_json)
 
 
-@dlq_app.command("drop")
+@dlq_app.command("drop", cls=Checked)
 def dlq_drop(
     place: Place,
     *,

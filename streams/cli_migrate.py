@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from streams.cli_flags import Checked
 from streams.cli_options import Config, Json, settings_of
 
 migrate_app = typer.Typer(help="Tables and views in ClickHouse: bring a database to this version, or compare it.", rich_markup_mode=None)
 At = Annotated[Path | None, typer.Option("--dir", help="The embedded engine of this directory; left out, the server of the settings.")]
 
 
-@migrate_app.command("up")
+@migrate_app.command("up", cls=Checked)
 def migrate_up(*, directory: At = None, config: Config = None, as_json: Json = False) -> int:
     """Apply the migrations that are pending."""
     from streams.commands.migrate import run_up
@@ -20,7 +21,7 @@ def migrate_up(*, directory: At = None, config: Config = None, as_json: Json = F
     return run_up(settings_of(config), directory, as_json=as_json)
 
 
-@migrate_app.command("status")
+@migrate_app.command("status", cls=Checked)
 def migrate_status(*, directory: At = None, config: Config = None, as_json: Json = False) -> int:
     """List the migrations and how they stand; exit code 1 unless all are applied."""
     from streams.commands.migrate import run_status
@@ -28,7 +29,7 @@ def migrate_status(*, directory: At = None, config: Config = None, as_json: Json
     return run_status(settings_of(config), directory, as_json=as_json)
 
 
-@migrate_app.command("dry-run")
+@migrate_app.command("dry-run", cls=Checked)
 def migrate_dry_run(*, directory: At = None, config: Config = None, as_json: Json = False) -> int:
     """Print the SQL that `up` would run; change nothing."""
     from streams.commands.migrate import run_dry_run

@@ -18,6 +18,7 @@ class SourceName(StrEnum):
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file of settings; flags, environment and .env go before it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Directory = Annotated[Path, typer.Option("--dir", help="Directory of the run.")]
+Force = Annotated[bool, typer.Option("--force", help="Give up a finished run that stands in --dir; an unfinished one makes room by itself.")]
 Bootstrap = Annotated[str | None, typer.Option("--bootstrap-servers", "-b", help="Brokers: host:port, comma separated.")]
 Deployment = Annotated[str | None, typer.Option("--deployment", help="Prefix of every topic and transactional id.")]
 Shards = Annotated[int | None, typer.Option("--shards", min=1, help="Accounts shards; fixed for the life of a deployment.")]
@@ -50,4 +51,4 @@ def ends_of(start: list[str] | None, stop: list[str] | None) -> tuple[Any, Any]:
     """The range that --from and --to name."""
     from streams.bus.ranges import BEGINNING, END, parse_ends
 
-    return parse_ends(start or (), BEGINNING), parse_ends(stop or (), END)
+    return parse_ends(start or (), BEGINNING, "--from"), parse_ends(stop or (), END, "--to")

@@ -31,6 +31,12 @@ class Unreachable(BackstopError):
     exit_code = 4
 
 
+class Interrupted(BackstopError):
+    """Ctrl-C. The message says what is left behind; without anything to say, a plain KeyboardInterrupt ends the command as well."""
+
+    exit_code = 130
+
+
 class Fenced(BackstopError):
     """A newer owner has taken this transactional id. Drop the state; start again only if the shard is still assigned."""
 

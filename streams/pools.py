@@ -20,7 +20,7 @@ from streams.domain.resolution import Unplaced, episode_of
 from streams.domain.state import Digested, StateTable, combine, scalars_from_arrow, scalars_to_arrow
 from streams.insurance_fund.machine import InsuranceFund
 
-VERSION: Final = 3
+VERSION: Final = 4
 RESULTS: Final = "pool-results"  # the stream that tells how the instructions of this task ended
 FUND_KINDS: Final = (InstructionKind.TAKEOVER, InstructionKind.UNWIND, InstructionKind.COVER, InstructionKind.SOCIALISE)
 

@@ -5,6 +5,7 @@ Risk parameters (tiers, thresholds, policies) are never settings: they are event
 """
 
 import os
+import re
 import ssl
 import tomllib
 from collections.abc import Mapping
@@ -16,10 +17,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from streams.errors import ConfigurationProblem
+from streams.errors import BackstopError, ConfigurationProblem, UsageProblem
+from streams.notify.names import Unit
 
 PREFIX = "BACKSTOP_"
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+_ASSET = re.compile(r"(?P<asset>[1-9]\d{0,8})=(?P<symbol>[^\s,:=]{1,20}):(?P<decimals>[0-8])", re.ASCII)
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
@@ -182,6 +185,28 @@ class ObserveSettings(_Section):
         return str(ip_address(value))
 
 
+class DisplaySettings(_Section):
+    """How amounts are written for people, in notices, reports and ClickHouse's table `assets`. Nothing is ever decided by it."""
+
+    assets: str = Field(
+        default="", description="<asset>=<symbol>:<decimals>, comma separated, e.g. 1=USD:6; an asset left out is shown in settlement units."
+    )
+
+    @field_validator("assets")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        for text in filter(None, map(str.strip, value.split(","))):
+            if not _ASSET.fullmatch(text):
+                raise ValueError(f"{text!r} is not <asset>=<symbol>:<decimals>, with 0 to 8 decimals")
+        return value
+
+    @property
+    def units(self) -> dict[int, Unit]:
+        """By asset; those that are named."""
+        found = (_ASSET.fullmatch(text.strip()) for text in self.assets.split(","))
+        return {int(match["asset"]): Unit(match["symbol"], int(match["decimals"])) for match in found if match}
+
+
 class WebSettings(_Section):
     """Faust's own web pages; off unless asked for, and then on the loopback interface only."""
 
@@ -234,6 +259,7 @@ class Settings(BaseSettings):
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     grafana: GrafanaSettings = GrafanaSettings()
     observe: ObserveSettings = ObserveSettings()
+    display: DisplaySettings = DisplaySettings()
     web: WebSettings = WebSettings()
     engine: EngineSettings = EngineSettings()
 
@@ -261,9 +287,12 @@ def _refuse_unknown_sections() -> None:
             raise ConfigurationProblem(f"{name}: no such setting: names begin with {known}")
 
 
-def _problem(error: ValidationError) -> ConfigurationProblem:
-    """The first difficulty, by the name of its environment variable; never the value of a secret."""
+def _problem(error: ValidationError, flags: Mapping[str, Mapping[str, Any]]) -> BackstopError:
+    """The first difficulty, by the flag that gave the value or else the name of its environment variable; never the value of a secret."""
     first, *others = error.errors(include_url=False, include_input=False)
+    section, *field = map(str, first["loc"])
+    if section in flags and (not field or field[0] in flags[section]):
+        return _problem_of_flag(first["msg"].removeprefix("Value error, "), section, flags[section], *field)
     name = PREFIX + "__".join(str(part).upper() for part in first["loc"])
     more = f" (and {len(others)} more)" if others else ""
     match first["type"]:
@@ -275,10 +304,23 @@ def _problem(error: ValidationError) -> ConfigurationProblem:
             return ConfigurationProblem(f"{name}: {first['msg']}{more}: correct this setting")
 
 
+def _problem_of_flag(said: str, section: str, flags: Mapping[str, Any], field: str | None = None) -> UsageProblem:
+    """A wrong value from the command line; or values of a section that do not go together, one of which is from there."""
+    if field is not None:
+        return UsageProblem(f"{_flag(field)} {flags[field]}: {said}")
+    for name in Settings.model_fields[section].default.__class__.model_fields:
+        said = re.sub(rf"\b{name.upper()}\b", _flag(name) if name in flags else f"{PREFIX}{section}__{name}".upper(), said)
+    return UsageProblem(said)
+
+
+def _flag(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
 def load_settings(*, config: Path | None = None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
     """Settings of this process. `flags`: section -> name -> value given on the command line, None where a flag was left out.
 
-    Raises ConfigurationProblem naming the environment variable of the first wrong value.
+    Raises ConfigurationProblem naming the environment variable of the first wrong value, UsageProblem naming its flag where it came from one.
     """
     toml = _read_toml(config)
     _refuse_unknown_sections()
@@ -300,6 +342,6 @@ def load_settings(*, config: Path | None = None, flags: Mapping[str, Mapping[str
     try:
         return Layered(**arguments)
     except ValidationError as error:
-        raise _problem(error) from None
+        raise _problem(error, given) from None
     except SettingsError as error:
         raise ConfigurationProblem(f"{PREFIX}*: {error}: correct this setting") from None

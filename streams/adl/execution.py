@@ -62,23 +62,19 @@ def execution_row(
         "percentile_lots_ppm": percentile_lots_ppm(match.lots_ahead, wave.candidate_lots_total), "lights": lit,
         "position_lots": candidate.lots, "cost": candidate.cost, "group_wallet": candidate.group_wallet, "group_equity": candidate.group_equity,
         "group_maintenance": candidate.group_maintenance, "position_maintenance": candidate.position_maintenance,
-        "room": match.room, "reason": reason(wave, position, match, ended, lit),
+        "room": match.room, "reason": reason(wave, match, ended, lit),
     }  # fmt: skip
 
 
-def reason(wave: Wave, position: Unplaced, match: Match, ended: OpenInstruction, lit: int) -> str:
-    """Plain words for the person who was deleveraged; amounts in settlement units."""
-    candidate, side = match.candidate, PositionSide(wave.market.side).name.lower()
+def reason(wave: Wave, match: Match, ended: OpenInstruction, lit: int) -> str:
+    """Plain words for the person who was deleveraged. The instrument and amounts of money stand in fields: a reader has symbols and decimals."""
+    side = PositionSide(wave.market.side).name.lower()
     at = "the bankruptcy quote of that position" if wave.price_rule == PriceRule.BANKRUPTCY else "the mark"
-    value, lost = candidate.lots * wave.lot_value, given_up(wave, position, ended)
-    at += f" (better than the mark: you gained {-lost})" if lost < 0 else f" (against the mark you gave up {lost})" if lost else ""
     return (
-        f"{ended.executed_lots} of your {abs(candidate.lots)} lots ({side}) in instrument {wave.market.instrument} were closed at {at}, because "
-        f"a position on the other side had to be closed, neither the market nor the insurance fund took all of it, and you stood at rank "
-        f"{match.rank} of {wave.candidates_total} in the {wave.policy_id.name} order ({lit} of 5 lights; {match.lots_ahead} of "
-        f"{wave.candidate_lots_total} lots ahead of you). Your score came from: profit {value - candidate.cost}, cost {candidate.cost}, "
-        f"value {value} at mark {wave.mark_ticks}, wallet {candidate.group_wallet}, equity {candidate.group_equity}, "
-        f"maintenance {candidate.group_maintenance}, of which this position {candidate.position_maintenance}."
+        f"{ended.executed_lots:,} of your {abs(match.candidate.lots):,} lots ({side}) were closed at {at}, because a position on the other side had "
+        f"to be closed, neither the market nor the insurance fund took all of it, and you stood at rank {match.rank:,} of "
+        f"{wave.candidates_total:,} in the {wave.policy_id.name} order ({lit} of 5 lights; {match.lots_ahead:,} of "
+        f"{wave.candidate_lots_total:,} lots ahead of you)."
     )
 
 

@@ -6,7 +6,7 @@ A range is half-open. A time stands for the first record whose timestamp is not 
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from streams.bus.contract import Bus, Chunk, Reader, TopicPartition
@@ -49,10 +49,11 @@ def parse_bound(text: str) -> Bound:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """One end of the ranges of many partitions: the narrowest scope that names a partition holds."""
+    """One end of the ranges of many partitions: the narrowest scope that names a partition holds. `flag`: what people gave it with."""
 
     default: Bound
     scoped: tuple[tuple[str, int | None, Bound], ...] = ()
+    flag: str = field(default="range", compare=False)
 
     def of(self, partition: TopicPartition) -> Bound:
         """The bound of one partition."""
@@ -68,16 +69,19 @@ class Ends:
         return not self.scoped and self.default.kind != "offset"
 
 
-def parse_ends(texts: Iterable[str], default: Bound) -> Ends:
-    """Bounds from the command line; the last of a kind holds. Raises UsageProblem."""
+def parse_ends(texts: Iterable[str], default: Bound, flag: str = "range") -> Ends:
+    """Bounds from the command line, given with `flag`; the last of a kind holds. Raises UsageProblem."""
     scoped = []
-    for text in texts:
-        if match := _SCOPED.fullmatch(text):
-            number = None if match["partition"] is None else int(match["partition"])
-            scoped.append((match["stream"], number, parse_bound(match["bound"])))
-        else:
-            default = parse_bound(text)
-    return Ends(default, tuple(scoped))
+    try:
+        for text in texts:
+            if match := _SCOPED.fullmatch(text):
+                number = None if match["partition"] is None else int(match["partition"])
+                scoped.append((match["stream"], number, parse_bound(match["bound"])))
+            else:
+                default = parse_bound(text)
+    except UsageProblem as problem:
+        raise UsageProblem(f"{flag}: {problem}") from None
+    return Ends(default, tuple(scoped), flag)
 
 
 @runtime_checkable
@@ -97,9 +101,10 @@ async def resolve(bus: Bus, partitions: Sequence[TopicPartition], start: Ends, s
     try:
         ranges = {}
         for partition in partitions:
-            low, high = [await _offset(reader, partition, ends.of(partition)) for ends in (start, stop)]
+            low, high = [await _offset(reader, partition, ends) for ends in (start, stop)]
             if low > high:
-                raise UsageProblem(f"{partition.topic}[{partition.partition}]: the range begins at offset {low} and ends at {high}: turn it round")
+                where = f"{partition.topic}[{partition.partition}]"
+                raise UsageProblem(f"{start.flag} is offset {low} of {where} and {stop.flag} is {high}, which lies before it: turn them round")
             ranges[partition] = (low, high)
         return ranges
     finally:
@@ -110,13 +115,13 @@ def _refuse_strangers(counts: Mapping[str, int], *both: Ends) -> None:
     for ends in both:
         for stream, number, _ in ends.scoped:
             if stream not in counts:
-                raise UsageProblem(f"there is no stream {stream!r} here: streams are {', '.join(sorted(counts))}")
+                raise UsageProblem(f"{ends.flag} {stream}=...: there is no such stream here: streams are {', '.join(sorted(counts))}")
             if number is not None and number >= counts[stream]:
-                raise UsageProblem(f"{stream} has {counts[stream]} partitions, there is no partition {number}")
+                raise UsageProblem(f"{ends.flag} {stream}/{number}=...: {stream} has {counts[stream]} partitions, there is no partition {number}")
 
 
-async def _offset(reader: Reader, partition: TopicPartition, bound: Bound) -> int:
-    first, end = await reader.bounds(partition)
+async def _offset(reader: Reader, partition: TopicPartition, ends: Ends) -> int:
+    bound, (first, end) = ends.of(partition), await reader.bounds(partition)
     match bound.kind:
         case "beginning":
             return first
@@ -124,7 +129,7 @@ async def _offset(reader: Reader, partition: TopicPartition, bound: Bound) -> in
             return end
         case "offset":
             if not first <= bound.value <= end:
-                raise UsageProblem(f"{partition.topic}[{partition.partition}] holds offsets {first} to {end}: {bound.value} is outside")
+                raise UsageProblem(f"{ends.flag}: {partition.topic}[{partition.partition}] holds offsets {first} to {end}: {bound.value} is outside")
             return bound.value
         case "time":
             found = await reader.offset_at(partition, bound.value) if isinstance(reader, FindsTimes) else await _scan(reader, partition, bound.value)

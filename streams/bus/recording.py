@@ -6,7 +6,7 @@ The same log gives the same bytes: the sync marker is a function of topic and pa
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,14 +30,18 @@ RECORDS_A_CHUNK = 10_000
 Ranges = Mapping[TopicPartition, tuple[int, int]]  # offsets [from, to)
 
 
-async def record(bus: Bus, directory: Path, topics: Iterable[str] | None = None, *, ranges: Ranges | None = None) -> dict[str, int]:
+async def record(
+    bus: Bus, directory: Path, topics: Iterable[str] | None = None, *, ranges: Ranges | None = None, on_read: Callable[[int], None] | None = None
+) -> dict[str, int]:
     """Write what is readable now of `topics` (all of the bus when None); returns the number of records by topic.
 
-    `ranges` narrows partitions down; they must lie inside the log. Files of an earlier recording of the same topics are replaced.
+    `ranges` narrows partitions down; they must lie inside the log. `on_read` hears how many offsets are done with, partition by partition.
+    Files of an earlier recording of the same topics are replaced.
     Raises CheckFailed when a topic does not exist.
     """
     counts, ids = await bus.partitions(), await bus.topic_ids()
     written: dict[str, int] = {}
+    read = 0
     for topic in sorted(counts if topics is None else topics):
         if topic not in counts:
             raise CheckFailed(f"topic {topic} does not exist on this bus: nothing of it can be recorded; correct the name")
@@ -50,15 +54,18 @@ async def record(bus: Bus, directory: Path, topics: Iterable[str] | None = None,
         try:
             written[topic] = 0
             for partition in partitions:
+                first, end = (ranges or {}).get(partition) or await reader.bounds(partition)
                 with (folder / f"{partition.partition}.avro").open("wb") as file:
-                    written[topic] += await _record_partition(reader, partition, file, (ranges or {}).get(partition), ids.get(topic))
+                    written[topic] += await _record_partition(reader, partition, file, first, end, ids.get(topic))
+                read += end - first
+                if on_read is not None:
+                    on_read(read)
         finally:
             await reader.close()
     return written
 
 
-async def _record_partition(reader: Reader, partition: TopicPartition, file: BinaryIO, within: tuple[int, int] | None, topic_id: str | None) -> int:
-    first, end = within or await reader.bounds(partition)
+async def _record_partition(reader: Reader, partition: TopicPartition, file: BinaryIO, first: int, end: int, topic_id: str | None) -> int:
     await reader.seek(partition, first)
     container = ContainerWriter(
         file,

@@ -18,7 +18,7 @@ ROLES = {
     "auditor": "`backstop record`, `replay`, `verify`, `dlq list`, `doctor`",
     "admin": "`backstop topics create` and `check`",
 }
-SEEN_BY_VIEWS = ("insolvencies", "pool-states")
+SEEN_BY_VIEWS = ("instruments", "pools", "insolvencies", "pool-states")  # the first two for names
 LOOKS_AT_SETTINGS = ("engine", "views", "sink", "auditor", "admin")  # of topics: at a worker's start, by `doctor` and by `topics check`
 
 

@@ -17,9 +17,9 @@ from streams.commands import run_directory
 from streams.commands.broker import kafka_bus
 from streams.commands.console import complain, emit_json, progress, run, say
 from streams.engine.compare import Difference, Differs
-from streams.engine.replay import WHOLE, Part, ReplayReport, replay_bus
+from streams.engine.replay import WHOLE, OnTurn, Part, ReplayReport, replay_bus
 from streams.engine.snapshot import SnapshotStore
-from streams.engine.verify import SNAPSHOTS, Report, verify, verify_bus
+from streams.engine.verify import SNAPSHOTS, OnStep, Report, verify, verify_bus
 from streams.errors import CheckFailed
 from streams.settings import Settings
 from streams.tasks import machine_for
@@ -59,10 +59,10 @@ async def opened(source: Source) -> AsyncIterator[Bus]:
         await bus.close()
 
 
-def require(source: Source) -> None:
-    """Raises UsageProblem for a directory that is none of a run."""
+def require(source: Source, given_as: str = "--dir") -> None:
+    """Raises UsageProblem for a directory that is none of a run. `given_as`: flag or argument."""
     if source.kafka is None:
-        run_directory.require(source.directory)
+        run_directory.require(source.directory, given_as)
 
 
 def difference_json(difference: Difference | None) -> dict[str, Any] | None:
@@ -77,8 +77,8 @@ def run_verify(source: Source, *, as_json: bool) -> int:
     """0 when everything is as recorded, 1 with the first difference."""
     require(source)
     with progress() as tick:
-        tick("verifying")
-        report = run(_verified(source))
+        tick("reading")
+        report = run(_verified(source, lambda done, of: tick("verifying steps", done=done, of=of)))
     if as_json:
         names = ("files", "steps", "inputs", "outputs", "deleted", "snapshots")
         counts = {name: getattr(report, name) for name in names}
@@ -94,13 +94,13 @@ def run_verify(source: Source, *, as_json: bool) -> int:
     return 0 if report.is_same else 1
 
 
-async def _verified(source: Source) -> Report:
+async def _verified(source: Source, on_step: OnStep) -> Report:
     if source.kafka is None:
-        return await verify(source.directory, machine_for)
+        return await verify(source.directory, machine_for, on_step=on_step)
     snapshots = source.kafka.engine.data_dir / SNAPSHOTS
     store = SnapshotStore(snapshots, keep=None) if snapshots.is_dir() else None  # those that are here: other workers keep their own
     async with opened(source) as bus:
-        return await verify_bus(bus, machine_for, snapshots=store)
+        return await verify_bus(bus, machine_for, snapshots=store, on_step=on_step)
 
 
 async def part_of(bus: Bus, start: Ends, stop: Ends) -> Part:
@@ -121,8 +121,8 @@ def run_replay(source: Source, start: Ends, stop: Ends, *, as_json: bool) -> int
         if source.kafka is None:
             tick("checking files")
             check_manifest(source.directory)
-        tick("replaying")
-        report, differences, part = run(_replayed(source, start, stop))
+        tick("reading")
+        report, differences, part = run(_replayed(source, start, stop, lambda done, of: tick("replaying turns", done=done, of=of)))
     if as_json:
         document = {**source.json, "compared": part.is_comparable, "identical": not differences if part.is_comparable else None}
         emit_json({**document, **replay_json(report), "differences": [difference_json(difference) for difference in differences]})
@@ -150,11 +150,11 @@ def replay_json(report: ReplayReport) -> dict[str, Any]:
     return {**{name: getattr(report, name) for name in names}, "reordered": reordered}
 
 
-async def _replayed(source: Source, start: Ends, stop: Ends) -> tuple[ReplayReport, Sequence[Difference], Part]:
+async def _replayed(source: Source, start: Ends, stop: Ends, on_turn: OnTurn) -> tuple[ReplayReport, Sequence[Difference], Part]:
     async with opened(source) as bus:
         part = await part_of(bus, start, stop)
         try:
-            report = await replay_bus(bus, machine_for, part)
+            report = await replay_bus(bus, machine_for, part, on_turn=on_turn)
         except Differs as error:
             return ReplayReport(), [error.difference], part
     return report, report.differences, part

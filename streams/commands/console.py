@@ -4,12 +4,13 @@ import asyncio
 import json
 import signal
 import sys
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 T = TypeVar("T")
 
@@ -27,8 +28,8 @@ def say(text: str) -> None:
 
 
 def emit_json(document: Any) -> None:
-    """The result as one JSON document."""
-    say(json.dumps(document, indent=2, ensure_ascii=False))
+    """The result as one JSON document; what is no JSON, such as NaN, is an error of ours."""
+    say(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def complain(text: str) -> None:
@@ -38,17 +39,51 @@ def complain(text: str) -> None:
 
 @contextmanager
 def progress() -> Iterator[Ticker]:
-    """A progress line on stderr while the block runs; nothing at all where stderr is no terminal."""
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    """Progress on stderr while the block runs, and a line for each part that is done with what it took; nothing where stderr is no terminal."""
+    console = Console(stderr=True, markup=False, highlight=False)
+    if not console.is_terminal:
+        yield lambda what, *, done=None, of=None: None
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
         line = bar.add_task("", total=None, note="")
+        part, note, began = "", "", time.monotonic()
+
+        def close() -> None:
+            if part:
+                bar.console.print(f"{part}{note and ': '}{note}, {time.monotonic() - began:.1f} s")
 
         def tick(what: str, *, done: int | None = None, of: int | None = None) -> None:
+            nonlocal part, note, began
+            if what != part:
+                close()
+                part, began = what, time.monotonic()
+                bar.reset(line, total=of, description=what)
             note = "" if done is None else f"{done:,}" if of is None else f"{done:,} of {of:,}"
-            bar.update(line, description=what, completed=done or 0, total=of, note=note)
+            bar.update(line, completed=done or 0, total=of, note=note)
 
         yield tick
+        close()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """An interrupt within takes effect at the end: for the short while in which what stands on the disk is neither the old nor the new."""
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

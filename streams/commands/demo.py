@@ -34,6 +34,7 @@ from streams.engine.shard import RunnerOptions, ShardRunner, StepStats
 from streams.engine.snapshot import SnapshotStore
 from streams.engine.task import MachineFactory, TaskName, TaskSpec
 from streams.engine.verify import read_journals
+from streams.report.page import QUESTION
 from streams.settings import Settings
 from streams.sinks.assets import Asset, name_assets
 from streams.sinks.clickhouse import ClickHouseSink
@@ -41,7 +42,6 @@ from streams.sinks.connection import bounds_file, open_embedded
 from streams.tasks import machine_for
 from streams.venue.exchange import Exchange
 from streams.venue.scenarios.registry import build
-from streams.venue.scenarios.scenario import USD
 from streams.venue.story import TellingExchange
 
 DEPLOYMENT = "demo"  # of a run on the memory bus; on Kafka each run has a name of its own
@@ -59,6 +59,7 @@ class DemoOptions:
     shards: int
     directory: Path
     bus: str
+    force: bool = False
 
 
 @dataclass(slots=True)
@@ -72,7 +73,7 @@ class Watch:
     def on_progress(self, progress: Progress) -> None:
         """One more event time is through."""
         self.turns += 1
-        self.tick("running", done=self.turns)
+        self.tick("running event times", done=self.turns)
 
     def on_step(self, stats: StepStats) -> None:
         """Nothing: progress is by event time."""
@@ -97,12 +98,13 @@ class Captured:
 
 def run_demo(options: DemoOptions, settings: Settings, *, as_json: bool) -> int:
     """0 when the run replays identically and nothing leaked, 1 otherwise. Raises UsageProblem or Unreachable before it begins."""
+    run_directory.refuse_finished(options.directory, force=options.force)
     engine = settings.engine
     scenario = build(options.scenario, options.accounts, options.seed, engine.account_partitions)
     exchange = TellingExchange(scenario) if scenario.wording else Exchange(scenario)
     if options.bus == "kafka":
         run(present_topics(settings))  # an earlier run is not given up for a broker that is not there
-    run_directory.prepare(options.directory)
+    run_directory.prepare(options.directory, force=options.force)
     plan = Run(
         scenario=scenario.name,
         seed=options.seed,
@@ -112,8 +114,9 @@ def run_demo(options: DemoOptions, settings: Settings, *, as_json: bool) -> int:
         bus=options.bus,
         deployment=DEPLOYMENT,
         units=scenario.units,
+        currency=scenario.wording.currency if scenario.wording else "USD",
     )
-    with progress() as tick:
+    with run_directory.unfinished(options.directory), progress() as tick:
         outcome = run(_demo(plan, options.directory, exchange, settings, Watch(tick)))
     if as_json:
         emit_json(document(outcome))
@@ -127,8 +130,7 @@ def run_demo(options: DemoOptions, settings: Settings, *, as_json: bool) -> int:
 
 def _leads(directory: Path) -> list[str]:
     """Where to look next."""
-    question = "SELECT account, lots, rank, of_n, reason FROM adl_executions LIMIT 5"
-    return [link(directory / run_directory.PAGE), f'Query:  backstop query --dir {shlex.quote(str(directory))} "{question}"']
+    return [link(directory / run_directory.PAGE), f'Query:  backstop query --dir {shlex.quote(str(directory))} "{QUESTION}"']
 
 
 async def _demo(plan: Run, directory: Path, exchange: Exchange, settings: Settings, watch: Watch) -> Outcome:
@@ -143,7 +145,7 @@ async def _demo(plan: Run, directory: Path, exchange: Exchange, settings: Settin
             await finish_sink(*await open_sink(client, directory, await load(directory)))
         else:
             await _run_in_memory(plan, directory, exchange, client, watch)
-        name_assets(client, [Asset(USD, "USD", len(str(plan.units)) - 1)])
+        name_assets(client, [Asset(asset, unit.symbol, unit.decimals) for asset, unit in plan.shown.items()])
         seconds = time.monotonic() - began
     finally:
         client.close()
@@ -153,7 +155,7 @@ async def _demo(plan: Run, directory: Path, exchange: Exchange, settings: Settin
     (directory / run_directory.REPORT).write_text(json.dumps(document(outcome), indent=2) + "\n", encoding="utf-8")
     write_manifest(directory)
     watch.tick("writing the page")
-    await write_report(directory, recorded)
+    await write_report(directory, recorded, plan.shown)
     return outcome
 
 
@@ -206,10 +208,10 @@ async def finish_sink(sink: ClickHouseSink, reader: Reader) -> None:
 
 async def _look_back(plan: Run, recorded: Bus, exchange: Exchange, watch: Watch) -> Outcome:
     """Replay what was recorded, and collect what the report says."""
-    watch.tick("replaying")
+    watch.tick("reading")
     machines = Captured(machine_for)
     began = time.monotonic()
-    replayed = await replay_bus(recorded, machines)
+    replayed = await replay_bus(recorded, machines, on_turn=lambda done, of: watch.tick("replaying turns", done=done, of=of))
     replay_seconds = time.monotonic() - began
     journals = await read_journals(recorded)
     watch.tick("counting")

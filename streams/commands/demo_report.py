@@ -1,7 +1,7 @@
 """What `backstop demo` tells: one JSON document, or the report for people. Both from the same outcome."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,6 @@ from streams.topics import EXCHANGE_STREAMS
 from streams.venue.exchange import Exchange
 from streams.venue.facts import Facts
 from streams.venue.report import lines
-from streams.venue.scenarios.scenario import UNITS_PER_USD
 from streams.venue.story import TellingExchange
 
 Machines = Mapping[tuple[TaskName, int], Machine]
@@ -90,6 +89,8 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "takeovers": summary.instructions[InstructionKind.TAKEOVER],
         "adl_waves": len(summary.rows["adl-waves"]),
         "adl_executions": summary.adl_executions,
+        "given_up": sum(wave["needed_budget"] for wave in summary.rows["adl-waves"]),
+        "gained": sum(wave["gained"] for wave in summary.rows["adl-waves"]),
         "fund_balances": {str(pool): balance for pool, balance in sorted(summary.fund_balances.items())},
         "pool_states": states,
         "positions_sum": {_symbol(summary, instrument): lots for instrument, lots in sums.lots.items()},
@@ -114,10 +115,11 @@ def report_lines(outcome: Outcome) -> list[str]:
     summary, sums = outcome.summary, outcome.sums
     zero = {f"lots of {_symbol(summary, instrument)}": lots for instrument, lots in sums.lots.items() if lots}
     zero["lots of all instruments, absolute"] = sum(map(abs, sums.lots.values()))
-    zero |= {f"cash of asset {asset}": cash for asset, cash in sums.cash.items()}
+    names = replace(summary.names, units=outcome.run.shown)
+    zero |= {f"cash in {names.unit(asset).symbol}, settlement units": cash for asset, cash in sums.cash.items()}
     facts = Facts(
         scenario=outcome.run.scenario,
-        symbols=summary.symbols,
+        names=names,
         event_times=outcome.turns,
         records={stream: summary.records[stream] for stream in EXCHANGE_STREAMS},
         answers={answer.name: summary.answers[answer.name] for answer in Answer},
@@ -131,7 +133,6 @@ def report_lines(outcome: Outcome) -> list[str]:
         sums=zero | {"dead letters": summary.records["dead-letters"], "suspect accounts": sums.suspects},
         differences=outcome.book_differences,
         digests=outcome.digests,
-        units=outcome.run.units or UNITS_PER_USD,
     )
     identical = "identical" if outcome.replay_identical else "NOT identical"
     speed = f"{outcome.seconds:.1f} s; replay {identical}, {outcome.replay_seconds:.1f} s"
@@ -140,4 +141,4 @@ def report_lines(outcome: Outcome) -> list[str]:
 
 
 def _symbol(summary: Summary, instrument: int) -> str:
-    return summary.symbols.get(instrument, str(instrument))
+    return summary.names.symbol(instrument)

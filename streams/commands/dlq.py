@@ -14,7 +14,7 @@ from streams.bus.manifest import check_manifest, write_manifest
 from streams.bus.recording import load, record
 from streams.commands import run_directory
 from streams.commands.check import Source, opened, require
-from streams.commands.console import emit_json, run, say
+from streams.commands.console import emit_json, run, say, uninterrupted
 from streams.commands.dead_letters import CORRECTIONS, DeadLetter, find_letter, hashed, now_of, read_letters, source_value
 from streams.commands.sides import moment
 from streams.domain.events import CorrectionKind
@@ -227,12 +227,13 @@ async def _run_on(directory: Path, bus: Bus) -> None:
     beside = directory.with_name(f".{directory.name}.unfinished")
     shutil.rmtree(beside, ignore_errors=True)
     await record(bus, beside)
-    shutil.rmtree(directory / run_directory.LOG)
-    (beside / run_directory.LOG).rename(directory / run_directory.LOG)
-    shutil.rmtree(beside)
-    if (directory / run_directory.CLICKHOUSE).is_dir():
-        await _load_tables(directory)
-    write_manifest(directory)
+    with uninterrupted():  # from here on the log and its tables change: half of that would be of no use
+        (directory / run_directory.LOG).rename(beside / "log.before")
+        (beside / run_directory.LOG).rename(directory / run_directory.LOG)
+        shutil.rmtree(beside)
+        if (directory / run_directory.CLICKHOUSE).is_dir():
+            await _load_tables(directory)
+        write_manifest(directory)
 
 
 async def _load_tables(directory: Path) -> None:

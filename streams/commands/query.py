@@ -1,6 +1,8 @@
 """`backstop query`: one read-only SELECT over the tables that a run left beside its log."""
 
 import datetime as dt
+import math
+import re
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
@@ -14,6 +16,8 @@ from streams.commands import run_directory
 from streams.commands.console import emit_json, say
 from streams.sinks.connection import Answer, open_embedded, query
 
+WIDE = re.compile(r"U?Int(64|128|256)|Decimal")  # columns whose numbers may lie beyond 2^53, where JavaScript's stop being exact
+
 
 def run_query(directory: Path, sql: str, *, as_json: bool) -> int:
     """Rows as a table on a terminal, as tab-separated text elsewhere, as a JSON array with `as_json`. Raises UsageProblem on refused SQL."""
@@ -24,7 +28,8 @@ def run_query(directory: Path, sql: str, *, as_json: bool) -> int:
     finally:
         client.close()
     if as_json:
-        emit_json([{name: _json(value) for name, value in zip(answer.columns, row, strict=True)} for row in answer.rows])
+        wides = [WIDE.search(kind) is not None for kind in answer.types]
+        emit_json([{name: _json(value, wide) for name, value, wide in zip(answer.columns, row, wides, strict=True)} for row in answer.rows])
     elif sys.stdout.isatty():
         _print_table(answer)
     else:
@@ -32,17 +37,21 @@ def run_query(directory: Path, sql: str, *, as_json: bool) -> int:
     return 0
 
 
-def _json(value: Any) -> Any:
-    """A value as JSON can carry it: what is no number, text, list or mapping there becomes text."""
+def _json(value: Any, is_wide: bool) -> Any:
+    """A value as JSON can carry it, and a reader that knows only floats: numbers of a wide column become text, NaN and infinities null."""
     match value:
-        case None | bool() | int() | float() | str():
+        case None | bool() | str():
             return value
+        case int():
+            return str(value) if is_wide else value
+        case float():
+            return value if math.isfinite(value) else None
         case list() | tuple():
-            return [_json(part) for part in value]
+            return [_json(part, is_wide) for part in value]
         case dict():
-            return {str(key): _json(part) for key, part in value.items()}
+            return {str(key): _json(part, is_wide) for key, part in value.items()}
         case dt.datetime():
-            return value.isoformat()
+            return value.isoformat() + ("Z" if value.tzinfo is None else "")
         case _:
             return str(value)
 

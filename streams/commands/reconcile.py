@@ -51,9 +51,10 @@ async def _reconciled(source: Source, client: Client, database: str, start: Ends
     async with opened(source) as bus:
         counts = await bus.partitions()
         reconciliation = Reconciliation(bus, client, database)
-        reports = []
-        for stream, topic in ((stream.name, stream.topic) for stream in STREAMS.values() if stream.topic in counts):
-            tick(f"reconciling {stream}")
+        reports: list[StreamReport] = []
+        streams = [(stream.name, stream.topic) for stream in STREAMS.values() if stream.topic in counts]
+        for stream, topic in streams:
+            tick("reconciling streams", done=len(reports), of=len(streams))
             partitions = [TopicPartition(topic, number) for number in range(counts[topic])]
             ranges = await resolve(bus, partitions, start, stop)
             reports.append(await reconciliation.stream(stream, ranges, to_end=all(stop.of(partition) == END for partition in partitions)))

@@ -9,21 +9,20 @@ from streams.bus.ranges import Ends, resolve
 from streams.bus.recording import record
 from streams.commands import run_directory
 from streams.commands.check import Source, opened
-from streams.commands.console import emit_json, progress, run, say
+from streams.commands.console import Ticker, emit_json, progress, run, say
 from streams.commands.run_directory import Run
 from streams.errors import UsageProblem
 from streams.settings import Settings
 from streams.topics import ACCOUNT_EVENTS, JOURNALS
 
 
-def run_record(settings: Settings, directory: Path, topics: Sequence[str], start: Ends, stop: Ends, *, as_json: bool) -> int:
-    """Copy the range; an earlier recording in the directory makes room. Raises UsageProblem for a topic or range that is not there."""
+def run_record(settings: Settings, directory: Path, topics: Sequence[str], start: Ends, stop: Ends, *, force: bool, as_json: bool) -> int:
+    """Copy the range; a finished recording makes room only by `force`. Raises UsageProblem for a topic or range that is not there."""
     source = Source(directory, settings)
-    with progress() as tick:
-        tick("recording")
-        written, ranges = run(_recorded(source, directory, topics, start, stop))
-        tick("closing")
-        write_manifest(directory)
+    run_directory.refuse_finished(directory, force=force)  # before a broker is asked for anything
+    with run_directory.unfinished(directory), progress() as tick:
+        tick("asking the broker")
+        written, ranges = run(_recorded(source, directory, topics, start, stop, tick))
     if as_json:
         places = [{"topic": p.topic, "partition": p.partition, "from": low, "to": high} for p, (low, high) in sorted(ranges.items())]
         emit_json({"deployment": settings.engine.deployment, "directory": str(directory), "records": written, "ranges": places})
@@ -33,7 +32,7 @@ def run_record(settings: Settings, directory: Path, topics: Sequence[str], start
 
 
 async def _recorded(
-    source: Source, directory: Path, topics: Sequence[str], start: Ends, stop: Ends
+    source: Source, directory: Path, topics: Sequence[str], start: Ends, stop: Ends, tick: Ticker
 ) -> tuple[dict[str, int], dict[TopicPartition, tuple[int, int]]]:
     async with opened(source) as bus:
         counts = await bus.partitions()
@@ -44,9 +43,13 @@ async def _recorded(
                 raise UsageProblem(f"--topic {topic}: there is no such topic; this deployment has {', '.join(sorted(counts))}")
         partitions = [TopicPartition(topic, number) for topic in wanted for number in range(counts[topic])]
         ranges = await resolve(bus, partitions, start, stop)
-        run_directory.prepare(directory)
+        total = sum(high - low for low, high in ranges.values())
+        run_directory.prepare(directory, force=True)
         run_directory.begin(directory, _run(source, counts))
-        return await record(bus, directory, wanted, ranges=ranges), ranges
+        written = await record(bus, directory, wanted, ranges=ranges, on_read=lambda read: tick("recording offsets", done=read, of=total))
+        tick("closing")
+        write_manifest(directory)
+        return written, ranges
 
 
 def _run(source: Source, counts: dict[str, int]) -> Run:

@@ -5,10 +5,12 @@ The page is derived and may be written again at any time: it is no part of the m
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from streams.bus.contract import Bus
+from streams.bus.manifest import MANIFEST, check_manifest
 from streams.bus.recording import load
 from streams.commands import run_directory
 from streams.commands.console import complain, emit_json, progress, run, say
@@ -17,25 +19,30 @@ from streams.commands.summary import Summary, summary_of
 from streams.engine.digests import decision_digest, output_digest, state_digest
 from streams.engine.verify import read_journals
 from streams.errors import BackstopError, CheckFailed, UsageProblem
-from streams.report.market import Unit
+from streams.notify.names import Unit, counted
 from streams.report.model import Check, Origin, Report, report_of
 from streams.report.page import page
 from streams.venue.report import OCT_10, beside
-from streams.venue.scenarios.registry import NAMES, units_of
-from streams.venue.scenarios.scenario import USD
+
+OTHER_LOG = "the run said it of the log it closed, which is not this one as it is now"
 
 
-def run_report(directory: Path, *, as_json: bool) -> int:
-    """Write the page. 0 when every check on it holds, 1 otherwise. Raises UsageProblem for a directory of no run, CheckFailed for damage."""
+def run_report(directory: Path, units: Mapping[int, Unit], *, as_json: bool) -> int:
+    """Write the page. 0 when no check on it fails, 1 otherwise. Raises UsageProblem for a directory of no run, CheckFailed for damage.
+
+    `units`: how assets are written of which the run itself says nothing.
+    """
     run_directory.require(directory)
     with progress() as tick:
         tick("reading the log")
-        report, path = run(_written(directory))
+        report, path = run(_written(directory, units))
+    is_sound = report.origin.is_sound
     if as_json:
-        emit_json({"directory": str(directory), "report": str(path), "bytes": path.stat().st_size, "sound": report.origin.is_sound})
+        checks = [{"name": check.name, "holds": check.holds, "found": check.found} for check in report.origin.checks]
+        emit_json({"directory": str(directory), "report": str(path), "bytes": path.stat().st_size, "sound": is_sound, "checks": checks})
     else:
         say(link(path))
-    if not report.origin.is_sound:
+    if is_sound is False:
         failed = next(check for check in report.origin.checks if check.holds is False)
         complain(f"{directory} is not sound: {failed.name}: {failed.found}; keep the directory and report it")
         return 1
@@ -47,42 +54,43 @@ def link(path: Path) -> str:
     return f"Report: {path.resolve().as_uri()}"
 
 
-async def _written(directory: Path) -> tuple[Report, Path]:
-    return await write_report(directory, await load(directory))
+async def _written(directory: Path, units: Mapping[int, Unit]) -> tuple[Report, Path]:
+    return await write_report(directory, await load(directory), units)
 
 
-async def write_report(directory: Path, bus: Bus) -> tuple[Report, Path]:
+async def write_report(directory: Path, bus: Bus, units: Mapping[int, Unit]) -> tuple[Report, Path]:
     """The page of a run whose log is on this bus; it appears whole or not at all. Raises UsageProblem where it cannot be written."""
-    origin, units = await _origin(directory, bus)
-    report = await report_of(bus, origin, units)
+    plan = run_directory.read_run(directory)
+    report = await report_of(bus, await _origin(plan, directory, bus), {**units, **plan.shown})
     path, unfinished = directory / run_directory.PAGE, directory / (run_directory.PAGE + ".unfinished")
     try:
         unfinished.write_text(page(report), encoding="utf-8")
         unfinished.replace(path)
+    except KeyboardInterrupt:
+        unfinished.unlink(missing_ok=True)
+        raise
     except OSError as error:
         raise UsageProblem(f"{path} cannot be written ({error.strerror}): make room or name a directory that can be written") from error
     return report, path
 
 
-async def _origin(directory: Path, bus: Bus) -> tuple[Origin, dict[int, Unit]]:
-    plan, said = run_directory.read_run(directory), _said(directory)
+async def _origin(plan: Run, directory: Path, bus: Bus) -> Origin:
+    said = _said(directory)
     summary = await summary_of(bus)
     digests = await _digests(bus)
     try:
-        facts, checks = _facts(plan, said), _checks(summary, digests, said)
+        facts, checks = _facts(plan, said), _checks(directory, summary, digests, said)
     except (KeyError, TypeError, AttributeError) as error:
         path = directory / run_directory.REPORT
         raise CheckFailed(f"{path} is not what a run says of itself ({type(error).__name__}: {error}); restore it or run the demo again") from error
-    shown = plan.units or (units_of(plan.scenario) if plan.scenario in NAMES else None)
-    origin = Origin(
-        title=plan.scenario if shown else plan.deployment,
+    return Origin(
+        title=plan.scenario if plan.shown else plan.deployment,
         directory=str(directory),
         facts=facts,
         checks=checks,
         digests=digests,
-        recorded=beside(summary.symbols, summary.rows["adl-waves"], summary.rows["adl-executions"]) if plan.scenario == OCT_10 else (),
+        recorded=beside(summary.names, summary.rows["adl-waves"], summary.rows["adl-executions"]) if plan.scenario == OCT_10 else (),
     )
-    return origin, {USD: Unit("USD", len(str(shown)) - 1)} if shown else {}
 
 
 def _facts(plan: Run, said: Mapping[str, Any]) -> dict[str, str]:
@@ -117,31 +125,60 @@ async def _digests(bus: Bus) -> dict[str, str]:
     return {"state": state_digest(records[-1].state_digest for records in journals.values())} | told
 
 
-def _checks(summary: Summary, digests: Mapping[str, str], said: Mapping[str, Any]) -> list[Check]:
-    """What the log shows, then what only the run could see: its last sums, the exchange's book, the replay."""
-    letters = summary.records.get("dead-letters", 0)
-    checks = [
-        _zero("Sums over all shards, each event second", summary.published_violations, "event seconds not zero"),
-        Check("Every record could be read and applied", letters == 0, f"{letters:,} dead letters"),
-    ]
+def _checks(directory: Path, summary: Summary, digests: Mapping[str, str], said: Mapping[str, Any]) -> list[Check]:
+    """What files and log show, then what only the run could see: its last sums, the exchange's book, the replay.
+
+    Nothing holds of what is not there: a check without its stream, or of a log that is not the one the run spoke of, was not looked at.
+    """
+    files = _files(directory)
+    seen = [files, _sums(summary), _letters(summary)]
     if not said:
         hint = "only the run itself sees this"
         return [
-            *checks,
+            *seen,
             Check("Our book equals the exchange's", None, hint),
             Check("Replay identical", None, "run `backstop replay` on this directory"),
         ]
-    lots, cash = sum(map(abs, said["positions_sum"].values())), sum(map(abs, said["cash_sum"].values()))
     changed = [name for name, digest in digests.items() if said.get(f"{name}_digest") != digest]
+    same = Check("The log is the one the run closed", not changed, "digests as the run said" if not changed else f"changed: {', '.join(changed)}")
+    is_of_this_log = files.holds is True and not changed
+    return [*seen, same, *(check if is_of_this_log else replace(check, holds=None, found=OTHER_LOG) for check in _told(said))]
+
+
+def _told(said: Mapping[str, Any]) -> list[Check]:
+    """What the run itself has found."""
+    lots, cash = sum(map(abs, said["positions_sum"].values())), sum(map(abs, said["cash_sum"].values()))
     return [
         _zero("Lots over all shards at the end", lots, "lots, absolute, over all instruments"),
         _zero("Cash over all shards at the end", cash, "settlement units, absolute, over all assets"),
-        *checks,
         _zero("Our book equals the exchange's", said["book_differences"], "differences"),
         _zero("No account is suspect", said["suspect_accounts"], "accounts"),
         Check("Replay identical", said["replay_identical"], "byte for byte" if said["replay_identical"] else "the replay differs"),
-        Check("The log is the one the run closed", not changed, "digests as the run said" if not changed else f"changed: {', '.join(changed)}"),
     ]
+
+
+def _files(directory: Path) -> Check:
+    name = "Files as recorded"
+    if not (directory / MANIFEST).exists():
+        return Check(name, None, "there is no MANIFEST: the run was not finished, or it was taken away")
+    try:
+        return Check(name, True, counted(len(check_manifest(directory)), "file"))
+    except CheckFailed as problem:
+        return Check(name, False, str(problem))
+
+
+def _sums(summary: Summary) -> Check:
+    name = "Sums over all shards, each event second"
+    if not summary.summed_seconds:
+        return Check(name, None, "no event second is told by every shard in this log")
+    return Check(name, not summary.published_violations, f"{summary.published_violations:,} of {summary.summed_seconds:,} event seconds not zero")
+
+
+def _letters(summary: Summary) -> Check:
+    name = "Every record could be read and applied"
+    if "dead-letters" not in summary.records:
+        return Check(name, None, "the stream dead-letters is not in this log")
+    return _zero(name, summary.records["dead-letters"], "dead letters")
 
 
 def _zero(name: str, found: int, of: str) -> Check:

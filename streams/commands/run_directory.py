@@ -5,12 +5,17 @@ run.json names the run and comes first, MANIFEST closes it and comes last: witho
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from streams.bus.manifest import MANIFEST
-from streams.errors import CheckFailed, UsageProblem
+from streams.errors import CheckFailed, Interrupted, UsageProblem
+from streams.notify.names import Unit
+from streams.venue.scenarios.registry import NAMES, units_of
+from streams.venue.scenarios.scenario import USD
 
 RUN = "run.json"
 LOG = "log"
@@ -45,20 +50,36 @@ class Run:
     bus: str
     deployment: str
     units: int | None = None  # settlement units shown as one; None: not known, unless the scenario's name says
+    currency: str = "USD"  # how that one is called
+
+    @property
+    def shown(self) -> dict[int, Unit]:
+        """How the run's money is written, by asset; nothing of a recording, which knows no decimals."""
+        units = self.units or (units_of(self.scenario) if self.scenario in NAMES else None)
+        return {USD: Unit(self.currency, len(str(units)) - 1)} if units else {}
 
 
-def prepare(directory: Path) -> None:
-    """Make an empty place for a run. Raises UsageProblem for a directory that holds anything but an earlier run."""
+def refuse_finished(directory: Path, *, force: bool) -> None:
+    """Raises UsageProblem for a directory that `prepare` would refuse, and for a finished run unless `force` gives it up."""
     if directory.exists() and not directory.is_dir():
-        raise UsageProblem(f"{directory} is not a directory: name a new or empty one")
+        raise UsageProblem(f"--dir {directory} is not a directory: name a new or empty one")
     try:
-        if directory.is_dir() and any(directory.iterdir()):
-            if not (directory / RUN).is_file():
-                raise UsageProblem(f"{directory} is not empty and holds no Backstop run: name a new or empty directory")
-            _clear(directory)
+        if directory.is_dir() and any(directory.iterdir()) and not (directory / RUN).is_file():
+            raise UsageProblem(f"--dir {directory} is not empty and holds no Backstop run: name a new or empty directory")
+    except OSError as error:
+        raise UsageProblem(f"--dir {directory} cannot be read ({error.strerror}): name another directory") from error
+    if (directory / MANIFEST).exists() and not force:
+        raise UsageProblem(f"--dir {directory} holds a finished run: name another directory, or give that run up with --force")
+
+
+def prepare(directory: Path, *, force: bool) -> None:
+    """Make an empty place for a run; what an interrupted one left is removed. Raises UsageProblem as `refuse_finished` does."""
+    refuse_finished(directory, force=force)
+    try:
+        _clear(directory)
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageProblem(f"{directory} cannot be written ({error.strerror}): name another directory") from error
+        raise UsageProblem(f"--dir {directory} cannot be written ({error.strerror}): name another directory") from error
 
 
 def _clear(directory: Path) -> None:
@@ -71,28 +92,40 @@ def _clear(directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+@contextmanager
+def unfinished(directory: Path) -> Iterator[None]:
+    """Says of an interrupt what it leaves: a directory without its MANIFEST, which makes room for the next run without being asked."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (directory / RUN).exists() or (directory / MANIFEST).exists():
+            raise
+        raise Interrupted(f"interrupted: {directory} holds an unfinished run, which is of no use and makes room for the next one") from None
+
+
 def begin(directory: Path, run: Run) -> None:
     """Name the run. Raises UsageProblem where the directory cannot be written."""
     try:
         (directory / RUN).write_text(json.dumps(asdict(run), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise UsageProblem(f"{directory} cannot be written ({error.strerror}): name another directory") from error
+        raise UsageProblem(f"--dir {directory} cannot be written ({error.strerror}): name another directory") from error
 
 
-def require(directory: Path) -> None:
-    """Refuse what is no directory of a run at all: UsageProblem. Damage inside one is for `verify` to find."""
+def require(directory: Path, given_as: str = "--dir") -> None:
+    """Refuse what is no directory of a run at all: UsageProblem. Damage inside one is for `verify` to find. `given_as`: flag or argument."""
+    place = f"{given_as} {directory}"
     if not directory.exists():
-        raise UsageProblem(f"{directory} does not exist: name the directory of a run, as `backstop demo --dir` left it")
+        raise UsageProblem(f"{place} does not exist: name the directory of a run, as `backstop demo --dir` left it")
     if not directory.is_dir():
-        raise UsageProblem(f"{directory} is not a directory: name the directory of a run")
+        raise UsageProblem(f"{place} is not a directory: name the directory of a run")
     try:
         empty = not any(directory.iterdir())
     except OSError as error:
-        raise UsageProblem(f"{directory} cannot be read ({error.strerror})") from error
+        raise UsageProblem(f"{place} cannot be read ({error.strerror})") from error
     if empty:
-        raise UsageProblem(f"{directory} is empty: name the directory of a run, as `backstop demo --dir` left it")
+        raise UsageProblem(f"{place} is empty: name the directory of a run, as `backstop demo --dir` left it")
     if not any((directory / name).exists() for name in (RUN, MANIFEST, LOG)):
-        raise UsageProblem(f"{directory} holds no Backstop run: name the directory of a run, as `backstop demo --dir` left it")
+        raise UsageProblem(f"{place} holds no Backstop run: name the directory of a run, as `backstop demo --dir` left it")
 
 
 def read_run(directory: Path) -> Run:

@@ -1,27 +1,31 @@
 """`backstop compare` and `backstop replay --set`: two runs side by side, and what parameters would have changed."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from streams.bus.contract import Bus
 from streams.bus.ranges import Ends
+from streams.commands import run_directory
 from streams.commands.check import Source, opened, part_of, require
 from streams.commands.console import complain, emit_json, progress, run, say
 from streams.commands.summary import Summary, summary_of
 from streams.engine.contrast import Contrast, Divergence, Place, contrast, earliest
 from streams.engine.replay import rerun_bus
 from streams.engine.whatif import Setting, apply_settings
+from streams.notify.names import Names, Unit
 from streams.tasks import machine_for
 
+FUND = "fund of pool "
 VERSIONS = frozenset({"policy_version"})  # a setting makes a new version, which says nothing about what it changes
 
 
 def run_compare(a: Source, b: Source, *, as_json: bool) -> int:
     """0 when both runs have the same records, 1 with where they part."""
-    require(a)
-    require(b)
+    require(a, "A")
+    require(b, "B")
     with progress() as tick:
         tick("comparing")
         contrasts = run(_contrasted(a, b))
@@ -55,12 +59,27 @@ def run_what_if(source: Source, start: Ends, stop: Ends, settings: Sequence[Sett
         emit_json({**document, "before": changes[0], "after": changes[1], **contrasts_json(contrasts)})
         return 0
     lines = [f"{source} with {', '.join(map(str, settings))} from the start (the exchange's records are those of the run):"]
-    for name in dict.fromkeys([*changes[0], *changes[1]]):
-        then, now = changes[0].get(name, 0), changes[1].get(name, 0)
-        lines.append(f"  {name:<32} {then:>20,}   " + ("the same" if then == now else f"-> {now:,}"))
+    lines += [
+        _change(name, changes, _written(name, replace(before.names, units=units_of(source)))) for name in dict.fromkeys([*changes[0], *changes[1]])
+    ]
     lines += contrast_lines(contrasts, ("as it was", "with the setting")) if first is not None else ["  nothing changes"]
     say("\n".join(lines))
     return 0
+
+
+def _change(name: str, sides: tuple[Mapping[str, int], Mapping[str, int]], written: Callable[[int], str]) -> str:
+    then, now = (side.get(name, 0) for side in sides)
+    return f"  {name:<32} {written(then):>24}   " + ("the same" if then == now else f"-> {written(now)}")
+
+
+def _written(name: str, names: Names) -> Callable[[int], str]:
+    """How a figure is written: a fund's in the asset of its pool, others as they are."""
+    return names.unit_of_pool(int(name.removeprefix(FUND))).text if name.startswith(FUND) else "{:,}".format
+
+
+def units_of(source: Source) -> Mapping[int, Unit]:
+    """How assets of a run are written: as the run says, or for a deployment as the settings do."""
+    return run_directory.read_run(source.directory).shown if source.kafka is None else source.kafka.display.units
 
 
 async def _what_if(source: Source, start: Ends, stop: Ends, settings: Sequence[Setting]) -> tuple[Summary, Summary, list[Contrast]]:
@@ -73,12 +92,12 @@ async def _what_if(source: Source, start: Ends, stop: Ends, settings: Sequence[S
 
 
 def figures(summary: Summary) -> dict[str, int]:
-    """What a risk desk asks of a run first."""
+    """What a risk desk asks of a run first; funds in settlement units."""
     found = {f"instructions {kind.name}": count for kind, count in sorted(summary.instructions.items())}
     found["adl executions"] = summary.adl_executions
     for stream in ("insolvencies", "account-states", "adl-waves", "dead-letters"):
         found[stream] = summary.records[stream]
-    return found | {f"fund of pool {pool}": balance for pool, balance in sorted(summary.fund_balances.items())}
+    return found | {f"{FUND}{pool}": balance for pool, balance in sorted(summary.fund_balances.items())}
 
 
 def moment(timestamp_ms: int) -> str:

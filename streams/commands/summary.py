@@ -9,6 +9,7 @@ from streams.bus.contract import Bus
 from streams.domain.batch import Row
 from streams.domain.events import AdlState, InstructionKind, Outcome
 from streams.engine.chunks import read_stream
+from streams.notify.names import Names, newest
 from streams.topics import EXCHANGE_STREAMS, JOURNALS, STREAMS
 from streams.venue.facts import Forced
 from streams.venue.report import FORCED, count_forced
@@ -46,15 +47,19 @@ def sums_of(totals: Iterable[Row]) -> Sums:
 
 @dataclass(slots=True)
 class Summary:
-    """Counts and rows of a log, in its order. `published_violations`: event seconds whose published sums over all shards are not zero."""
+    """Counts and rows of a log, in its order. `records`: of the streams that are in it.
+
+    `summed_seconds`: event seconds that every shard has told, having read alike; `published_violations`: those whose sums are not zero.
+    """
 
     records: dict[str, int] = field(default_factory=dict)
     instructions: Counter[InstructionKind] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)  # instructions by the outcome for their account
     rows: dict[str, list[Row]] = field(default_factory=dict)  # of the KEPT streams
-    symbols: dict[int, str] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)  # as announced; how assets are written is for the caller to say
     forced: dict[tuple[int, int], Forced] = field(default_factory=dict)
     unwanted: int = 0  # liquidation orders that found nobody
+    summed_seconds: int = 0
     published_violations: int = 0
 
     @property
@@ -92,8 +97,8 @@ async def summary_of(bus: Bus) -> Summary:
         summary.records[stream] = sum([len(chunk) async for chunk in read_stream(bus, stream)])
     for stream in KEPT:
         summary.rows[stream] = [row async for row in _rows(bus, stream)]
-    async for row in _rows(bus, "instruments"):
-        summary.symbols[row["instrument"]] = row["symbol"]
+    instruments, pools = [[row async for row in _rows(bus, stream)] for stream in ("instruments", "pools")]
+    summary.names = Names(instruments=newest(instruments, "instrument"), pools=newest(pools, "pool"))
     accounts: dict[int, int] = {}
     async for row in _rows(bus, "instructions"):
         summary.instructions[InstructionKind(row["kind"])] += 1
@@ -102,17 +107,18 @@ async def summary_of(bus: Bus) -> Summary:
         summary.unwanted += row["kind"] == InstructionKind.LIQUIDATE and row["outcome"] == Outcome.UNFILLED
         summary.answers[Outcome(row["outcome"]).name] += row["account"] == accounts.get(row["instruction_id"])
     summary.forced = count_forced([row async for row in _forced_fills(bus)])
-    summary.published_violations = await _violations(bus)
+    summary.summed_seconds, summary.published_violations = await _summed(bus)
     return summary
 
 
-async def _violations(bus: Bus) -> int:
+async def _summed(bus: Bus) -> tuple[int, int]:
     shards = (await bus.partitions()).get(JOURNALS["accounts"], 0)
     by_second: dict[int, list[Row]] = {}
     async for row in _rows(bus, "shard-totals"):
         by_second.setdefault(row["event_second"], []).append(row)
     complete = [rows for rows in by_second.values() if {row["shard"] for row in rows} == set(range(shards))]
-    return sum(_consumed_alike(rows) and not sums_of(rows).zero for rows in complete)
+    comparable = [rows for rows in complete if _consumed_alike(rows)]
+    return len(comparable), sum(not sums_of(rows).zero for rows in comparable)
 
 
 def _consumed_alike(rows: Iterable[Row]) -> bool:

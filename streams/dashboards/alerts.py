@@ -177,8 +177,8 @@ ALERTS = (
         Severity.CRITICAL,
         Sql(
             """
-            SELECT symbol, toFloat64(argMax(toString(grade), sequence) = 'FROZEN') AS is_frozen
-            FROM desk_marks WHERE $__timeFilter_ms(event_time) GROUP BY symbol ORDER BY symbol
+            SELECT symbol, toFloat64(argMax(toString(grade), (event_time, sequence)) = 'FROZEN') AS is_frozen
+            FROM desk_marks WHERE $__timeFilter_ms(event_time) GROUP BY instrument, symbol ORDER BY symbol
             """
         ),
         above=0,

@@ -193,6 +193,7 @@ def _defaults(panel: Panel) -> Json:
         "color": {"mode": "thresholds" if coloured else "palette-classic"},
         "thresholds": _absolute(steps),
         "mappings": _mappings(panel.mappings),
+        "noValue": "none",  # nothing to count, or nothing to divide by
         "custom": _custom(panel),
     }
     if panel.legend is not None:

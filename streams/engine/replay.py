@@ -6,7 +6,7 @@ A part of them may be replayed, and with other parameters (whatif.py); the part 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from streams.topics import EXCHANGE_TOPICS
 from streams.wire.kinds import decode
 
 Ints = NDArray[np.int64]
+OnTurn = Callable[[int, int], None]
 Edit = Callable[[list[Chunk]], list[Chunk]]  # of the exchange's records, before they are given
 OWNER = "replay"
 PARAMETERS = ("instruments", "pools")  # always from their beginning: nothing can be valued without them
@@ -70,9 +71,9 @@ async def replay(directory: Path, factory: MachineFactory) -> ReplayReport:
     return await replay_bus(await load(directory), factory)
 
 
-async def replay_bus(recorded: Bus, factory: MachineFactory, part: Part = WHOLE) -> ReplayReport:
-    """Replay what stands on a bus, or a part of it."""
-    replayed = await rerun_bus(recorded, factory, part)
+async def replay_bus(recorded: Bus, factory: MachineFactory, part: Part = WHOLE, *, on_turn: OnTurn | None = None) -> ReplayReport:
+    """Replay what stands on a bus, or a part of it. `on_turn` hears how many turns are done, and of how many."""
+    replayed = await rerun_bus(recorded, factory, part, on_turn=on_turn)
     report = replayed.report
     if not part.is_comparable:
         return report
@@ -94,7 +95,9 @@ class Replayed:
     digests: Mapping[TaskSpec, bytes]
 
 
-async def rerun_bus(recorded: Bus, factory: MachineFactory, part: Part = WHOLE, edit: Edit | None = None) -> Replayed:
+async def rerun_bus(
+    recorded: Bus, factory: MachineFactory, part: Part = WHOLE, edit: Edit | None = None, *, on_turn: OnTurn | None = None
+) -> Replayed:
     """Give the exchange's records of the part, edited if asked, to new machines; nothing is compared."""
     journals = await read_journals(recorded)
     counts = await recorded.partitions()
@@ -107,12 +110,15 @@ async def rerun_bus(recorded: Bus, factory: MachineFactory, part: Part = WHOLE, 
     report = ReplayReport()
     external = [TopicPartition(topic, number) for topic in EXCHANGE_TOPICS for number in range(counts.get(topic, 0))]
     chunks = [_within(await read_all(recorded, partition), part) for partition in external]
-    for turn in _turns(chunks if edit is None else edit(chunks)):
+    turns = _turns(chunks if edit is None else edit(chunks))
+    for turn in turns:
         for chunk in turn:
             bus.preload(chunk)
             report.inputs += len(chunk)
         await settle(runners)
         report.turns += 1
+        if on_turn is not None:
+            on_turn(report.turns, len(turns))
     digests = {runner.spec: runner.task.machine.digest() for runner in runners}
     report.state_digest = state_digest(digests.values())
     report.output_digest = await output_digest(bus)
@@ -137,7 +143,7 @@ def _before(whole: Chunk, until_ms: int | None) -> Chunk:
     return _piece(whole, 0, at)
 
 
-def _turns(wholes: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+def _turns(wholes: Sequence[Chunk]) -> list[list[Chunk]]:
     """The external records turn by turn, each turn's as chunks that continue their partitions."""
     turns_of = _named_turns(wholes) or _event_times(wholes)
     pieces: dict[int, list[Chunk]] = {}
@@ -146,7 +152,7 @@ def _turns(wholes: Sequence[Chunk]) -> Iterator[list[Chunk]]:
         bounds = [*begins.tolist(), len(turns)]
         for turn, low, high in zip(turn_numbers.tolist(), bounds, bounds[1:], strict=False):
             pieces.setdefault(turn, []).append(_piece(whole, low, high))
-    return (pieces[turn] for turn in sorted(pieces))
+    return [pieces[turn] for turn in sorted(pieces)]
 
 
 def _piece(whole: Chunk, low: int, high: int) -> Chunk:

@@ -4,7 +4,7 @@ In this order: every file against the manifest, the chains of step records, then
 stand in the log, and its re-run; at last the snapshots. The first difference ends it: what comes after one is not to be trusted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,9 @@ from streams.topics import ACCOUNT_EVENTS, FOREVER_MS, JOURNALS, TOPICS
 from streams.wire.digest import records_digest
 
 SNAPSHOTS = "snapshots"
+
+
+OnStep = Callable[[int, int], None]
 
 
 @dataclass(slots=True)
@@ -61,8 +64,8 @@ class _Written:
 Log = dict[bytes, dict[TopicPartition, _Written]]  # "<task>/<shard>/<step>" -> what it wrote
 
 
-async def verify(directory: Path, factory: MachineFactory) -> Report:
-    """Verify a recorded directory. Damage is reported, never raised; UsageProblem when nothing ever ran there."""
+async def verify(directory: Path, factory: MachineFactory, *, on_step: OnStep | None = None) -> Report:
+    """Verify a recorded directory. Damage is reported, never raised; UsageProblem when nothing ever ran there. `on_step` hears how far it is."""
     report = Report()
     try:
         report.files = len(check_manifest(directory))
@@ -70,20 +73,24 @@ async def verify(directory: Path, factory: MachineFactory) -> Report:
     except CheckFailed as error:
         report.difference = Difference(DifferenceClass.FILE, str(error))
         return report
-    return await verify_bus(bus, factory, snapshots=SnapshotStore(directory / SNAPSHOTS, keep=None), all_snapshots=True, report=report)
+    return await verify_bus(
+        bus, factory, snapshots=SnapshotStore(directory / SNAPSHOTS, keep=None), all_snapshots=True, report=report, on_step=on_step
+    )
 
 
 async def verify_bus(
-    bus: Bus, factory: MachineFactory, *, snapshots: SnapshotStore | None = None, all_snapshots: bool = False, report: Report | None = None
-) -> Report:
+    bus: Bus, factory: MachineFactory, *, snapshots: SnapshotStore | None = None, all_snapshots: bool = False, report: Report | None = None,
+    on_step: OnStep | None = None,
+) -> Report:  # fmt: skip
     """Verify what stands on a bus, up to the newest step at the moment of reading. `all_snapshots`: every snapshot listed must be there."""
     report = report or Report()
     try:
         journals = await read_journals(bus)
         await _check_topics(bus, journals)
         log = await _read_outputs(bus, journals)
+        total = sum(len(records) - 1 for records in journals.values())  # the genesis is none to be run again
         for spec, records in journals.items():
-            await _verify_steps(bus, spec, records, factory, log=log, snapshots=snapshots, report=report)
+            await _verify_steps(bus, spec, records, factory, log=log, snapshots=snapshots, report=report, total=total, on_step=on_step)
         for spec, records in journals.items():
             if snapshots is not None:
                 report.snapshots += _verify_snapshots(spec, records, factory, snapshots, all_snapshots=all_snapshots)
@@ -93,13 +100,18 @@ async def verify_bus(
 
 
 async def read_journals(bus: Bus) -> dict[TaskSpec, list[StepRecord]]:
-    """Every task of the deployment and its step records, chained as they must be. Raises Differs (JOURNAL), UsageProblem without a genesis.
+    """Every task of the deployment and its step records, chained as they must be.
 
-    The deployment has the shape that its genesis says: a topic may have grown since, and nobody writes or reads there.
+
+    The deployment has the shape that its genesis says: a topic may have grown since, and nobody writes or reads there. Raises Differs (JOURNAL),
+    UsageProblem for a part of a log or without a genesis.
     """
     counts = await bus.partitions()
     journals: dict[TaskSpec, list[StepRecord]] = {}
-    shards, partitions = counts.get(JOURNALS["accounts"], 0), counts.get(ACCOUNT_EVENTS, 0)
+    for topic in (JOURNALS["accounts"], ACCOUNT_EVENTS):
+        if topic not in counts:
+            raise UsageProblem(f"{topic} is not in this log: it is of a part of a deployment, whose steps cannot be checked")
+    shards, partitions = counts[JOURNALS["accounts"]], counts[ACCOUNT_EVENTS]
     for task, topic in JOURNALS.items():
         for shard in range(shards if task == "accounts" else min(1, counts.get(topic, 0))):
             if task == "accounts" and shard >= shards:
@@ -190,8 +202,9 @@ def _step_of(name: bytes, tails: dict[tuple[str, int], int]) -> bool | None:
 
 
 async def _verify_steps(
-    bus: Bus, spec: TaskSpec, records: Sequence[StepRecord], factory: MachineFactory, *, log: Log, snapshots: SnapshotStore | None, report: Report
-) -> None:
+    bus: Bus, spec: TaskSpec, records: Sequence[StepRecord], factory: MachineFactory, *, log: Log, snapshots: SnapshotStore | None, report: Report,
+    total: int, on_step: OnStep | None,
+) -> None:  # fmt: skip
     task = _beginning(spec, records, factory, snapshots)
     first_kept = await _first_kept(bus)
     slices = await SliceReader.open(bus, spec.inputs())
@@ -205,6 +218,9 @@ async def _verify_steps(
                 report.other_versions += 1
             report.steps += 1
             report.inputs += sum(map(len, chunks))
+            report.outputs += sum(output.count for output in record.outputs)
+            if on_step is not None:
+                on_step(report.steps, total)
     finally:
         await slices.close()
 

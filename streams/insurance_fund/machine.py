@@ -78,8 +78,8 @@ class InsuranceFund:
             part = replace(position, lots=taken, quote=position.quote_of(taken))
             instruction_id = self._take_over(part, mark, attempt=attempt, now_us=now_us, out=out)
         if taken < position.lots and loss > 0:
-            left, account = position.lots - taken, position.episode.group.account
-            reason = f"takeover of {left} of {position.lots} lots of account {account} refused: their loss, or the net notional, is too large"
+            left = position.lots - taken
+            reason = f"takeover of {left:,} of {position.lots:,} lots refused: their loss, or the net notional, is too large"
             refused = Refused(div_ceil(loss * left, position.lots), position.sign * left)
             self.states.refuse(position.pool, position.instrument, reason, refused, now_us=now_us, out=out)
         return taken, instruction_id

@@ -78,13 +78,13 @@ class AdlStates:
                 continue
             value, in_adl = self.books.value(pool), self._in_adl.get(pool, {})
             if value >= parameters.adl_stop_value:
-                reason = f"the fund's value {value} is at or above the stop threshold {parameters.adl_stop_value}"
+                reason = "the fund's value is at or above the stop threshold"  # amounts stand in fields: a reader has their decimals
                 leaving = (i for i in in_adl if (pool, i) not in self._moved and self._could_take(pool, i, value))
                 for instrument in sorted(leaving):
                     self._move(pool, instrument, AdlState.NORMAL, threshold=parameters.adl_stop_value, reason=reason, now_us=now_us, out=out)
             insured = self.books.market.instruments_of(pool)
             if value <= parameters.adl_start_value and len(in_adl) < len(insured):
-                reason = f"the fund's value {value} is at or below the start threshold {parameters.adl_start_value}"
+                reason = "the fund's value is at or below the start threshold"
                 for instrument in sorted(i for i in insured if i not in in_adl and (pool, i) not in self._moved):
                     self._move(pool, instrument, AdlState.ADL, threshold=parameters.adl_start_value, reason=reason, now_us=now_us, out=out)
         for pool, _ in self._moved:  # what was held back by "one transition an event" is looked at in the next one

@@ -1,4 +1,4 @@
-"""Who is told what, how loudly and in which words. Pure: a decided row in, notification rows out; nothing here is ever an input of a machine."""
+"""Who is told what, how loudly and in which words. Pure: a decided row and names in, notification rows out; nothing here is an input of a machine."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from typing import Any
 
 from streams.domain.batch import Row
 from streams.domain.events import AdlState, InsolvencyKind, Severity
+from streams.notify.names import Names
+from streams.notify.reasons import of_pool_state
 
 READS = ("pool-states", "insolvencies")  # the streams that lead to notifications
 
@@ -29,16 +31,16 @@ class _Message:
     text: str
 
 
-def notifications_for(stream: str, row: Row, source: Source) -> list[dict[str, Any]]:
+def notifications_for(stream: str, row: Row, source: Source, names: Names) -> list[dict[str, Any]]:
     """Rows of `notifications` that follow from one row of `pool-states` or `insolvencies`; none for rows that concern nobody.
 
-    Amounts in the texts are in settlement units of the pool's asset. The same row and source always give the same notifications.
+    Texts name instruments and money as `names` has them. The same row, source and names always give the same notifications.
     """
     match stream:
         case "pool-states":
-            messages: Iterable[_Message] = _of_pool_state(row)
+            messages: Iterable[_Message] = _of_pool_state(row, names)
         case "insolvencies":
-            messages = _of_insolvency(row)
+            messages = _of_insolvency(row, names)
         case _:
             messages = ()
     return [
@@ -58,10 +60,10 @@ def notifications_for(stream: str, row: Row, source: Source) -> list[dict[str, A
     ]
 
 
-def _of_pool_state(row: Row) -> Iterable[_Message]:
-    where = f"instrument {row['instrument']} in pool {row['pool']}"
-    why = f" Reason: {row['reason']}." if row["reason"] else ""
-    fund = f"The fund's value is {row['value']:,}."
+def _of_pool_state(row: Row, names: Names) -> Iterable[_Message]:
+    where, reason = f"{names.symbol(row['instrument'])} in pool {row['pool']}", of_pool_state(names, row)
+    why = f" Reason: {reason}." if reason else ""
+    fund = f"The fund's value is {names.unit_of_pool(row['pool']).text(row['value'])}."
     match row["state"]:
         case AdlState.ADL:
             text = f"Auto-deleveraging has started for {where}: the fund takes over no more positions there. {fund}{why}"
@@ -74,10 +76,10 @@ def _of_pool_state(row: Row) -> Iterable[_Message]:
             pass
 
 
-def _of_insolvency(row: Row) -> Iterable[_Message]:
+def _of_insolvency(row: Row, names: Names) -> Iterable[_Message]:
     match row["kind"]:
         case InsolvencyKind.POSITION if row["revision"] == 1:  # told once an episode, not with every revision
-            size = f"{abs(row['lots']):,} lots {'long' if row['lots'] > 0 else 'short'} in instrument {row['instrument']}"
+            size = f"{abs(row['lots']):,} lots {'long' if row['lots'] > 0 else 'short'} in {names.symbol(row['instrument'])}"
             yield _Message(
                 None,
                 Severity.WARNING,
@@ -93,7 +95,8 @@ def _of_insolvency(row: Row) -> Iterable[_Message]:
                 "of its margin nothing may be left.",
             )
         case InsolvencyKind.DEFICIT:
-            text = f"An account that was closed out owes {row['deficit']:,} now, which pool {row['pool']} must cover (episode {row['episode']})."
+            owed = names.unit(row["asset"]).text(row["deficit"])
+            text = f"An account that was closed out owes {owed} now, which pool {row['pool']} must cover (episode {row['episode']})."
             yield _Message(None, Severity.CRITICAL, "deficit_left", text)
         case _:
             pass

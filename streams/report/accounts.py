@@ -6,6 +6,7 @@ from typing import Final
 
 from streams.domain.events import GroupState
 from streams.domain.money import PPM, div_floor
+from streams.notify.reasons import given_and_gained
 from streams.report.log import Log, Row
 from streams.report.market import Market
 
@@ -16,10 +17,14 @@ NEAR: Final = (GroupState.WARNING, GroupState.LIQUIDATABLE, GroupState.BANKRUPT)
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One deleveraging as recorded, with what it cost the account against the mark; `haircut_ppm` as in the record of its wave."""
+    """One deleveraging as recorded, with what the account gave up and what it gained against the mark: one of the two is 0.
+
+    `haircut_ppm` as in the record of its wave.
+    """
 
     row: Row
     gave_up: int
+    gained: int
     haircut_ppm: int
 
 
@@ -33,8 +38,13 @@ class Hit:
 
     @property
     def gave_up(self) -> int:
-        """Against the marks; negative where it gained."""
+        """What it lost against the marks, where it lost; what it gained elsewhere is not taken off."""
         return sum(execution.gave_up for execution in self.executions)
+
+    @property
+    def gained(self) -> int:
+        """What it gained against the marks, where it gained."""
+        return sum(execution.gained for execution in self.executions)
 
     @property
     def notional(self) -> int:
@@ -73,18 +83,10 @@ def executions_of(log: Log, market: Market) -> list[Execution]:
 
 
 def _execution(row: Row, market: Market) -> Execution:
-    lot_value = market.lot_value(row["instrument"], row["mark_ticks"])
-    is_long = row["position_lots"] > 0  # it sold, to a liquidated short
-    gave_up = -row["quote"] - (-1 if is_long else 1) * row["lots"] * lot_value
-    profit = row["position_lots"] * lot_value - row["cost"]
-    haircut = div_floor(PPM * gave_up * abs(row["position_lots"]), profit * row["lots"]) if profit > 0 and gave_up > 0 else 0
-    return Execution(row, gave_up, haircut)
-
-
-def given_and_gained(executions: Iterable[Execution]) -> tuple[int, int]:
-    """What deleveraged accounts lost against the mark, and what others of them gained; neither is negative."""
-    differences = [execution.gave_up for execution in executions]
-    return sum(d for d in differences if d > 0), -sum(d for d in differences if d < 0)
+    gave_up, gained = given_and_gained(market, row)
+    profit = row["position_lots"] * market.lot_value(row["instrument"], row["mark_ticks"]) - row["cost"]
+    haircut = div_floor(PPM * gave_up * abs(row["position_lots"]), profit * row["lots"]) if profit > 0 else 0
+    return Execution(row, gave_up, gained, haircut)
 
 
 def hits_of(executions: Iterable[Execution], market: Market) -> list[Hit]:

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from statistics import median_low
 
 from streams.domain.events import PositionSide
-from streams.report.accounts import Execution, Hit, given_and_gained
+from streams.notify.reasons import of_execution
+from streams.report.accounts import Hit
 from streams.report.market_sections import cash, in_unit, one_unit
 from streams.report.markup import Content, Markup, joined, tag
 from streams.report.model import Report
 from streams.report.plots import ladder_plot, policies_plot, waves_plot
 from streams.report.tables import amount, figures, name, none, table, with_bar, words
 from streams.report.waves import Outcome, Wave
-from streams.report.writing import clock, exact_clock, percent, whole
+from streams.report.writing import ABSENT, clock, exact_clock, percent, whole
 
 WAVES_SHOWN, RUNGS_SHOWN, HITS_SHOWN = 15, 20, 10
 WIDEST_SHARE_PPM = 400_000  # of a coin, as wide as its bar gets
@@ -23,41 +24,39 @@ def waves_section(report: Report) -> Markup:
     if not report.waves:
         return none(NO_WAVES)
     assets = dict.fromkeys(report.market.asset(wave.row["instrument"]) for wave in report.waves)
-    largest = sorted(report.waves, key=lambda wave: (-_size(report, wave), wave.row["wave_id"]))
+    largest = sorted(report.waves, key=lambda wave: (*_size(report, wave), wave.row["wave_id"]))
     over = sum(wave.row["overshoot_lots"] for wave in report.waves)
     note = (
-        "Budget: the sum over a wave's fills of |quote - value at mark|, as recorded. A part of it was given up by deleveraged accounts against the "
-        "mark, the rest was gained by others. Haircut: the largest part of an account's profit on the lots taken that it gave up. Residual lots "
-        f"found no counterparty and wait for a later wave. Lots taken beyond what was needed, over all waves: {over:,}."
+        "Given up: what deleveraged accounts lost against the mark, summed over those fills of a wave at which they lost; gained: what they won at "
+        "the others. Haircut: the largest part of an account's profit on the lots taken that it gave up. Residual lots found no counterparty and "
+        f"wait for a later wave. Lots taken beyond what was needed, over all waves: {over:,}."
     )
     return joined(
         tag("p", note), *(waves_plot(report, asset) for asset in assets), _waves(report, largest[:WAVES_SHOWN]), _ladder(report, largest[0])
     )
 
 
-def _size(report: Report, wave: Wave) -> float:
-    return report.market.unit_of(wave.row["instrument"]).rough(wave.row["needed_budget"])
+def _size(report: Report, wave: Wave) -> tuple[float, float]:
+    unit = report.market.unit_of(wave.row["instrument"])
+    return -unit.rough(wave.row["needed_budget"]), -unit.rough(wave.row["gained"])
 
 
 def _waves(report: Report, waves: Sequence[Wave]) -> Markup:
     columns = [
         name("Opened"), words("Taken from"), figures("Needed, lots"), figures("Allocated"), figures("Taken"), figures("Residual"),
-        figures("Overshoot"), figures(in_unit(report, "Budget")), figures("of which given up"), figures("Largest haircut"),
+        figures("Overshoot"), figures(in_unit(report, "Given up")), figures(in_unit(report, "Gained")), figures("Largest haircut"),
         figures("Accounts hit, of candidates"), words("Wave", "id"),
     ]  # fmt: skip
-    of_wave: dict[int, list[Execution]] = {}
-    for execution in report.executions:
-        of_wave.setdefault(execution.row["wave_id"], []).append(execution)
     rows = []
     for wave in waves:
-        row, wave_id = wave.row, wave.row["wave_id"]
+        row = wave.row
         lots = [f"{row[field]:,}" for field in ("lots_needed", "lots_allocated", "lots_taken", "residual_lots", "overshoot_lots")]
         rows.append([
             exact_clock(row["opened_us"]), f"{report.market.symbol(row['instrument'])} {PositionSide(row['side']).name.lower()}", *lots,
-            cash(report, row["instrument"], row["needed_budget"]), cash(report, row["instrument"], given_and_gained(of_wave.get(wave_id, ()))[0]),
-            percent(row["largest_haircut_ppm"]), f"{wave.accounts_hit:,} of {row['candidates_total']:,}", str(wave_id),
+            cash(report, row["instrument"], row["needed_budget"]), cash(report, row["instrument"], row["gained"]),
+            percent(row["largest_haircut_ppm"]), f"{wave.accounts_hit:,} of {row['candidates_total']:,}", str(row["wave_id"]),
         ])  # fmt: skip
-    return table(f"Largest {len(rows)} of {len(report.waves):,} waves, by budget", columns, rows)
+    return table(f"Largest {len(rows)} of {len(report.waves):,} waves, by what was given up", columns, rows)
 
 
 def _ladder(report: Report, wave: Wave) -> Markup:
@@ -117,27 +116,28 @@ def hits_section(report: Report) -> Markup:
     if not report.hits:
         return none("No account was deleveraged.")
     note = (
-        "Given up: against the mark of the wave, gains subtracted. The words are those of its dearest execution, as the account would be told "
-        "them; amounts in them are in settlement units."
+        "Given up, and gained: against the marks of the waves, each where it happened; neither is taken off the other. The words are those of its "
+        "dearest execution, as the account would be told them."
     )
     columns = [
         name("Account"), words("Instruments"), figures("Executions"), figures(in_unit(report, "Closed")), figures(in_unit(report, "Given up")),
-        figures("Part of all losses"), figures("Largest haircut"), figures("Best rank"),
+        figures(in_unit(report, "Gained")), figures("Part of all given up"), figures("Largest haircut"), figures("Best rank"),
     ]  # fmt: skip
     shown = report.hits[:HITS_SHOWN]
-    totals = {hit.asset: sum(max(0, other.gave_up) for other in report.hits if other.asset == hit.asset) for hit in shown}
+    totals = {hit.asset: sum(other.gave_up for other in report.hits if other.asset == hit.asset) for hit in shown}
     rows = [_hit(report, hit, totals[hit.asset]) for hit in shown]
     caption = f"{len(rows)} of {len(report.hits):,} accounts, by what they gave up"
-    return joined(tag("p", note), table(caption, columns, rows, whys=[str(hit.executions[0].row["reason"]) for hit in shown]))
+    return joined(tag("p", note), table(caption, columns, rows, whys=[of_execution(report.market, hit.executions[0].row) for hit in shown]))
 
 
 def _hit(report: Report, hit: Hit, total: int) -> list[Content]:
     symbols = list(dict.fromkeys(report.market.symbol(execution.row["instrument"]) for execution in hit.executions))
     several = one_unit(report) is None
-    unit, part = report.market.unit(hit.asset), hit.gave_up * 1_000_000 // total if total > 0 else 0
+    unit = report.market.unit(hit.asset)
+    part = with_bar(hit.gave_up * 1_000_000 // total, 1_000_000) if total else ABSENT
     return [
         str(hit.account), ", ".join(symbols[:3]) + (f" and {len(symbols) - 3} more" if len(symbols) > 3 else ""), f"{len(hit.executions):,}",
-        amount(unit, hit.notional, symbol=several), amount(unit, hit.gave_up, symbol=several), with_bar(part, 1_000_000),
+        amount(unit, hit.notional, symbol=several), amount(unit, hit.gave_up, symbol=several), amount(unit, hit.gained, symbol=several), part,
         percent(hit.haircut_ppm), f"{min(e.row['rank'] for e in hit.executions):,}",
     ]  # fmt: skip
 
@@ -152,15 +152,15 @@ def recorded_section(report: Report) -> Markup | None:
     )
     columns = [
         name("Coin"), figures("Recorded clusters"), figures("budget, USD"), figures("share"), figures("deficit, USD"),
-        figures("residual, USD"), figures("Run: waves"), figures(in_unit(report, "budget")), figures("share"),
-        figures("executions"),
+        figures("residual, USD"), figures("Run: waves"), figures(in_unit(report, "given up")), figures("share"),
+        figures(in_unit(report, "gained")), figures("executions"),
     ]  # fmt: skip
     unit = one_unit(report) or report.market.unit(0)
     rows = [
         [
             coin.symbol, f"{coin.day.clusters:,}", f"{coin.day.budget_usd:,}", with_bar(coin.day_share_ppm, WIDEST_SHARE_PPM),
             f"{coin.day.deficit_usd:,}", f"{coin.day.residual_usd:,}", f"{coin.waves:,}", amount(unit, coin.gave_up),
-            with_bar(coin.share_ppm, WIDEST_SHARE_PPM), f"{coin.executions:,}",
+            ABSENT if coin.share_ppm is None else with_bar(coin.share_ppm, WIDEST_SHARE_PPM), amount(unit, coin.gained), f"{coin.executions:,}",
         ]
         for coin in report.origin.recorded
     ]  # fmt: skip

@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from streams.domain.events import AdlState, FlowCause, LedgerAccount
+from streams.notify.reasons import of_pool_state
 from streams.report.log import Log, Row
 from streams.report.market import Market
 
@@ -43,12 +44,17 @@ class Fund:
 
     pool: int
     asset: int
-    parameters: Row
+    parameters: Mapping[str, Any]
     values: list[Value]
     spans: list[Span]
     causes: Mapping[FlowCause, int]
     wallet: int
     first_entry: Row | None
+
+    @property
+    def before(self) -> int:
+        """Cash from before the log: what its causes leave open; 0 of a whole log."""
+        return self.wallet - sum(self.causes.values())
 
     @property
     def opening(self) -> int:
@@ -80,7 +86,8 @@ def funds_of(log: Log, market: Market, end_us: int) -> list[Fund]:
     ledger, states = log.rows("fund-ledger"), log.rows("pool-states")
     told = []
     for pool, parameters in market.pools.items():
-        lines, changes = [row for row in ledger if row["pool"] == pool], [row for row in states if row["pool"] == pool]
+        lines = [row for row in ledger if row["pool"] == pool]
+        changes = [{**row, "reason": of_pool_state(market, row)} for row in states if row["pool"] == pool]
         if not lines and not changes:
             continue
         seen = [(row["event_time_us"], row["value_after"]) for row in lines] + [(row["event_time_us"], row["value"]) for row in changes]

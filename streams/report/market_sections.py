@@ -1,15 +1,15 @@
 """Sections about the market and the fund: the timeline with its figures, and the liquidation tape."""
 
 from streams.domain.events import AdlState
+from streams.notify.names import Unit, counted
 from streams.report.fund import Fund
-from streams.report.market import Unit
 from streams.report.markup import Content, Markup, joined, tag
 from streams.report.model import Report
 from streams.report.plots import tape_plot
 from streams.report.tables import amount, figures, name, none, table, words
 from streams.report.tape import Forced
 from streams.report.timeline import change_text, timeline
-from streams.report.writing import ABSENT, basis_points, clock, counted, duration, exact_clock
+from streams.report.writing import ABSENT, basis_points, clock, duration, exact_clock
 
 FILLS_SHOWN = 15
 
@@ -43,7 +43,7 @@ def _instruments(report: Report) -> Markup:
     columns = [
         name("Instrument"), figures("First mark, ticks"), figures("Lowest"), figures("To lowest"), figures("To last"),
         figures("ADL entered"), figures("Time in ADL"), figures("Forced fills"), figures(in_unit(report, "Forced trading")),
-        figures("Waves"), figures(in_unit(report, "Wave budget")),
+        figures("Waves"), figures(in_unit(report, "Given up in ADL")), figures(in_unit(report, "Gained")),
     ]  # fmt: skip
     spans = [span for fund in report.funds for span in fund.spans if span.state == AdlState.ADL]
     rows: list[list[Content]] = []
@@ -55,7 +55,7 @@ def _instruments(report: Report) -> Markup:
             report.market.symbol(number), f"{int(marks.ticks[0]):,}", f"{int(marks.ticks.min()):,}", change_text(report, number, to_lowest=True),
             change_text(report, number), f"{len(inside):,}", duration(sum(inside)) if inside else ABSENT, f"{len(fills):,}",
             cash(report, number, sum(fill.notional for fill in fills)), f"{len(waves):,}",
-            cash(report, number, sum(wave["needed_budget"] for wave in waves)),
+            *(cash(report, number, sum(wave[side] for wave in waves)) for side in ("needed_budget", "gained")),
         ])  # fmt: skip
     return table("Instruments", columns, rows)
 
@@ -71,7 +71,8 @@ def _fund(report: Report, fund: Fund) -> Markup:
     ]  # fmt: skip
     values = [[label, amount(unit, units), "" if time_us is None else exact_clock(time_us)] for label, units, time_us in at]
     causes = [[cause.name.lower().replace("_", " "), amount(unit, units)] for cause, units in fund.causes.items()]
-    total = ["all", amount(unit, sum(fund.causes.values()))]
+    causes += [["before this log", amount(unit, fund.before)]] if fund.before else []
+    total = ["cash at last", amount(unit, fund.wallet)]
     first = fund.first_entry
     entered = None if first is None else f"{report.market.symbol(first['instrument'])} at {clock(first['event_time_us'])}: {first['reason']}"
     return joined(

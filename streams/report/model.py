@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from streams.bus.contract import Bus
 from streams.domain.events import GroupState
+from streams.notify.names import Unit
 from streams.report.accounts import Crowd, Execution, Hit, Near, counted, crowds_of, executions_of, hits_of, latest_states, near_of
 from streams.report.fund import Fund, funds_of
 from streams.report.log import read_log
-from streams.report.market import Market, Unit, market_of
+from streams.report.market import Market, market_of
 from streams.report.quality import Quality, quality_of
 from streams.report.tape import Forced, KindTotal, forced_fills, totals
 from streams.report.waves import Outcome, Wave, compared, waves_of
@@ -39,9 +40,10 @@ class Origin:
     recorded: Sequence[Beside] = ()
 
     @property
-    def is_sound(self) -> bool:
-        """Whether no check failed."""
-        return all(check.holds is not False for check in self.checks)
+    def is_sound(self) -> bool | None:
+        """Whether no check failed; None where not one was looked at."""
+        looked_at = [check.holds for check in self.checks if check.holds is not None]
+        return all(looked_at) if looked_at else None
 
 
 @dataclass(frozen=True, slots=True)

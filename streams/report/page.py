@@ -2,15 +2,16 @@
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from streams.report.adl_sections import hits_section, policies_section, recorded_section, waves_section
 from streams.report.market_sections import tape_section, timeline_section
-from streams.report.markup import Markup, tag
+from streams.report.markup import Markup, joined, tag
 from streams.report.model import Report
 from streams.report.summary import checks, tiles, verdict
+from streams.report.tables import none
 from streams.report.trust_sections import near_section, quality_section
 from streams.report.writing import date_and_clock, duration
 
@@ -19,6 +20,14 @@ SECTIONS: Final[tuple[tuple[str, str, Callable[[Report], Markup | None]], ...]] 
     ("policies", "Policies side by side", policies_section), ("hit", "Who was hit", hits_section), ("near", "Near liquidation", near_section),
     ("recorded", "Beside the recorded day", recorded_section), ("quality", "Data quality", quality_section),
 )  # fmt: skip
+QUESTION: Final = "SELECT symbol, account, lots, rank, of_n, gave_up, gained, reason FROM desk_ladder LIMIT 5"  # to begin with
+SOURCES: Final[Mapping[str, tuple[str, ...]]] = {  # streams that a section is told from
+    "timeline": ("instruments", "pools", "marks", "pool-states", "fund-ledger"), "tape": ("fills", "instructions"),
+    "waves": ("adl-waves", "adl-executions", "adl-candidates", "adl-decisions"),
+    "policies": ("adl-waves", "adl-candidates", "adl-decisions", "adl-probes"), "hit": ("adl-executions",),
+    "near": ("account-states", "shard-totals"), "recorded": ("adl-waves", "adl-executions"),
+    "quality": ("marks", "dead-letters", "insolvencies", "shard-totals"),
+}  # fmt: skip
 STYLE: Final = Path(__file__).with_name("style.css")
 
 
@@ -34,7 +43,7 @@ def page(report: Report) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"), tag("meta", name="referrer", content="no-referrer"),
         tag("title", title), tag("style", Markup(style)),
     )  # fmt: skip
-    told = [(key, heading, section(report)) for key, heading, section in SECTIONS]
+    told = [(key, heading, _whole(report, key, section(report))) for key, heading, section in SECTIONS]
     shown = [(key, heading, content) for key, heading, content in told if content is not None]
     body = tag(
         "body", tag("a", "Skip to the report", class_="skip", href="#report"), _patterns(),
@@ -45,6 +54,14 @@ def page(report: Report) -> str:
         ),
     )  # fmt: skip
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _whole(report: Report, key: str, content: Markup | None) -> Markup | None:
+    """The section, and before it what it is told from and this log does not have."""
+    absent = [stream for stream in SOURCES[key] if stream not in report.counts]
+    if content is None or not absent:
+        return content
+    return joined(none(f"Not in this log: {', '.join(absent)}. What is told from there cannot be known here."), content)
 
 
 def _header(report: Report) -> Markup:
@@ -69,7 +86,7 @@ def _footer(report: Report) -> Markup:
     commands = (
         ("the run is what it was", f"backstop verify --dir {where}"),
         ("its inputs lead to the same again", f"backstop replay --dir {where}"),
-        ("any other question", f'backstop query --dir {where} "SELECT account, lots, rank, of_n, reason FROM adl_executions LIMIT 5"'),
+        ("any other question", f'backstop query --dir {where} "{QUESTION}"'),
     )
     lines = [tag("p", f"{what}: ", tag("code", command)) for what, command in commands]
     note = (

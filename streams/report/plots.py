@@ -7,15 +7,15 @@ from statistics import median
 
 from streams.domain.events import FillKind
 from streams.domain.money import PPM
+from streams.notify.names import Unit, counted
 from streams.report.accounts import NEAR, Crowd
 from streams.report.canvas import TOP, Canvas, figure, path, swatch, text, thinned, time_axis, value_axis
-from streams.report.market import Unit
 from streams.report.markup import Markup, joined, tag
 from streams.report.model import Report
 from streams.report.scales import Scale, round_ticks
 from streams.report.tape import KINDS, Forced
 from streams.report.waves import Outcome, Rung, Wave
-from streams.report.writing import clock, counted, percent, short
+from streams.report.writing import clock, money, percent, short
 
 RUNGS_SHOWN = 160
 CROWD_CLASSES = ("s s0", "s s1", "s s3")  # of the states in NEAR
@@ -27,7 +27,7 @@ def tape_plot(report: Report, asset: int) -> Markup:
     unit = report.market.unit(asset)
     present = [kind for kind in KINDS if any(fill.kind == kind for fill in fills)]
     told = "; ".join(
-        f"{kind.name.lower()} {unit.text(sum(f.notional for f in fills if f.kind == kind))} in {sum(f.kind == kind for f in fills):,} fills"
+        f"{kind.name.lower()} {money(unit, sum(f.notional for f in fills if f.kind == kind))} in {sum(f.kind == kind for f in fills):,} fills"
         for kind in present
     )
     legend = [swatch(f"k k-{kind.name.lower()}", kind.name.lower()) for kind in present]
@@ -53,7 +53,7 @@ def _tape(report: Report, fills: Sequence[Forced], unit: Unit, canvas: Canvas) -
             size = sum(unit.rough(f.notional) for f in of)
             if size:
                 start = report.start_us + (report.end_us - report.start_us) * at // count
-                title = f"from {clock(start)}: {kind.name.lower()}, {len(of):,} fills, {unit.text(sum(f.notional for f in of))}"
+                title = f"from {clock(start)}: {kind.name.lower()}, {len(of):,} fills, {money(unit, sum(f.notional for f in of))}"
                 y = scale(below + size)
                 bars.append(
                     tag("rect", tag("title", title), x=times.start + at * width, y=y, width=max(1.5, width - 1), height=max(0.6, scale(below) - y),
@@ -65,15 +65,15 @@ def _tape(report: Report, fills: Sequence[Forced], unit: Unit, canvas: Canvas) -
 
 
 def waves_plot(report: Report, asset: int) -> Markup:
-    """Waves of one asset by the time they opened and their budget."""
+    """Waves of one asset by the time they opened and what was given up in them."""
     waves = [wave for wave in report.waves if report.market.asset(wave.row["instrument"]) == asset]
     unit = report.market.unit(asset)
-    told = f"{len(waves):,} waves; the largest budget was {unit.text(max(wave.row['needed_budget'] for wave in waves))}."
+    told = f"{len(waves):,} waves; the most given up in one was {money(unit, max(wave.row['needed_budget'] for wave in waves))}."
     legend = [
         swatch("dot", "a wave", is_dot=True),
         swatch("ring", "not all lots needed were taken", is_dot=True),
     ]
-    return figure(f"Budget by wave, {unit.symbol} (logarithmic)", told, partial(_waves, report, waves, unit), *legend, key=f"waves-{asset}")
+    return figure(f"Given up by wave, {unit.symbol} (logarithmic)", told, partial(_waves, report, waves, unit), *legend, key=f"waves-{asset}")
 
 
 def _waves(report: Report, waves: Sequence[Wave], unit: Unit, canvas: Canvas) -> tuple[Markup, float]:
@@ -86,7 +86,8 @@ def _waves(report: Report, waves: Sequence[Wave], unit: Unit, canvas: Canvas) ->
         row = wave.row
         is_short = row["lots_taken"] < row["lots_needed"]
         title = (
-            f"{report.market.symbol(row['instrument'])} {clock(row['opened_us'])}: budget {unit.text(row['needed_budget'])}, "
+            f"{report.market.symbol(row['instrument'])} {clock(row['opened_us'])}: given up {money(unit, row['needed_budget'])}, "
+            f"gained {money(unit, row['gained'])}, "
             f"{row['lots_taken']:,} of {row['lots_needed']:,} lots, {wave.accounts_hit:,} accounts"
         )
         x, y = times(row["opened_us"]), scale(size)

@@ -13,15 +13,18 @@ from streams.report.log import Log, Row
 
 @dataclass(frozen=True, slots=True)
 class MarkQuality:
-    """Marks of one instrument. `gaps`: sequence numbers left out. `widest_basis_ppm`: largest |mark - index| / index; rounded down."""
+    """Marks of one instrument. `gaps`: sequence numbers left out within a run of the feed. `widest_basis_ppm`: largest |mark - index| / index.
+
+    Rounded down; None where there is nothing to measure: one mark has no silence, marks without an index have no basis.
+    """
 
     instrument: int
     marks: int
     grades: Mapping[Grade, int]
     gaps: int
     regressions: int
-    longest_silence_us: int
-    widest_basis_ppm: int
+    longest_silence_us: int | None
+    widest_basis_ppm: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +59,16 @@ def _marks(log: Log) -> list[MarkQuality]:
     numbers = log.numbers("marks", "instrument")
     told = []
     for instrument in np.unique(numbers).tolist():
-        column = {
-            name: log.numbers("marks", name)[numbers == instrument] for name in ("event_time_us", "sequence", "grade", "mark_ticks", "index_ticks")
-        }
-        steps = np.diff(column["sequence"])
+        of_it = ("event_time_us", "sequence", "epoch", "grade", "mark_ticks", "index_ticks")
+        column = {name: log.numbers("marks", name)[numbers == instrument] for name in of_it}
+        steps = np.diff(column["sequence"])[np.diff(column["epoch"]) == 0]  # a feed that counts anew leaves nothing out
         bases = zip(np.abs(column["mark_ticks"] - column["index_ticks"]).tolist(), column["index_ticks"].tolist(), strict=True)
         told.append(
             MarkQuality(
-                instrument=instrument, marks=len(steps) + 1, grades=dict(sorted(Counter(map(Grade, column["grade"].tolist())).items())),
+                instrument=instrument, marks=len(column["sequence"]), grades=dict(sorted(Counter(map(Grade, column["grade"].tolist())).items())),
                 gaps=int((steps[steps > 1] - 1).sum()), regressions=int((steps <= 0).sum()),
-                longest_silence_us=int(np.diff(column["event_time_us"]).max(initial=0)),
-                widest_basis_ppm=max((div_floor(PPM * basis, index) for basis, index in bases if index > 0), default=0),
+                longest_silence_us=int(np.diff(column["event_time_us"]).max()) if len(column["sequence"]) > 1 else None,
+                widest_basis_ppm=max((div_floor(PPM * basis, index) for basis, index in bases if index > 0), default=None),
             )
         )  # fmt: skip
     return told

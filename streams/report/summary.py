@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from streams.domain.events import AdlState
-from streams.report.accounts import Execution, given_and_gained
+from streams.notify.names import counted
 from streams.report.markup import Content, Markup, joined, tag
 from streams.report.model import Check, Report
 from streams.report.tables import amount, name, table, words
-from streams.report.writing import clock, counted
+from streams.report.writing import ABSENT, clock, money
 
+NONE = "none"
+EXECUTIONS = ("adl-executions",)
 VERDICTS = {True: ("✓ holds", "holds"), False: ("✗ fails", "fails"), None: ("not looked at", "")}
 
 
@@ -18,6 +20,8 @@ def verdict(report: Report) -> Markup:
     open_ = [check.name for check in report.origin.checks if check.holds is None]
     if failed:
         head, rest = f"✗ {len(failed)} of {counted(len(report.origin.checks), 'check')} fail{'s' if len(failed) == 1 else ''}", "; ".join(failed)
+    elif report.origin.is_sound is None:
+        head, rest = "Nothing could be looked at", "; ".join(open_)
     else:
         held = len(report.origin.checks) - len(open_)
         head = f"✓ {counted(held, 'check')} hold{'s' if held == 1 else ''}"
@@ -25,58 +29,78 @@ def verdict(report: Report) -> Markup:
     return tag("p", tag("b", head), tag("span", rest), class_="verdict" if report.origin.is_sound else "verdict broken")
 
 
+Tile = tuple[str, tuple[str, ...], Content, str]  # heading, streams it is told from, figure, words under it
+
+
 def tiles(report: Report) -> Markup:
-    """Eight figures."""
-    waves, hits = report.waves, report.hits
-    given, gained = _sides(report)
-    worst = sorted(report.funds, key=lambda fund: -report.market.unit(fund.asset).rough(fund.deepest.drawdown))[:1]
-    deepest = [(fund.asset, fund.deepest.drawdown) for fund in worst]
-    traded = [(kind.asset, kind.notional) for kind in report.kinds]
-    opening = [(fund.asset, fund.opening) for fund in report.funds]
-    taken, needed = (sum(wave.row[field] for wave in waves) for field in ("lots_taken", "lots_needed"))
-    entered = [span for fund in report.funds for span in fund.spans if span.state == AdlState.ADL]
-    first = min((span.start_us for span in entered), default=None)
-    told: Sequence[tuple[str, Content, str]] = (
-        (
-            "Forced trading",
-            _by_asset(report, traded),
-            f"{counted(len(report.tape), 'fill')}, each counted once",
-        ),
-        ("Given up by the deleveraged", _by_asset(report, given), f"others of them gained {_texts(report, gained)}"),
-        ("Accounts deleveraged", f"{len({hit.account for hit in hits}):,}", f"in {counted(len(report.executions), 'execution')}"),
-        ("Waves", f"{len(waves):,}", f"{taken:,} of {needed:,} lots taken"),
-        ("Fund at last", _by_asset(report, [(fund.asset, fund.closing) for fund in report.funds]), f"at first {_texts(report, opening)}"),
-        ("Deepest drawdown", _by_asset(report, deepest), "from the peak of 8 hours" + ("" if len(report.funds) < 2 else f", pool {worst[0].pool}")),
-        ("ADL entered", counted(len(entered), "time"), "never" if first is None else f"first at {clock(first)}"),
-        ("Records", f"{sum(report.counts.values()):,}", f"in {sum(count > 0 for count in report.counts.values())} streams"),
-    )
+    """Eight figures; a dash where the streams they are told from are not in the log."""
+    told = (*_trading_tiles(report), *_fund_tiles(report), _records_tile(report))
+    shown = [(head, *_known(report, needs, figure, under)) for head, needs, figure, under in told]
     return tag(
         "dl",
-        *(tag("div", tag("dt", head), tag("dd", figure), tag("dd", under, class_="under"), class_="tile") for head, figure, under in told),
+        *(tag("div", tag("dt", head), tag("dd", figure), tag("dd", under, class_="under"), class_="tile") for head, figure, under in shown),
         class_="tiles",
     )
 
 
-def _sides(report: Report) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """What the deleveraged lost and won against the marks, by asset."""
-    grouped: dict[int, list[Execution]] = {}
-    for execution in report.executions:
-        grouped.setdefault(report.market.asset(execution.row["instrument"]), []).append(execution)
-    sides = [(asset, given_and_gained(executions)) for asset, executions in grouped.items()]
-    return [(asset, lost) for asset, (lost, _) in sides], [(asset, won) for asset, (_, won) in sides]
+def _known(report: Report, needs: Sequence[str], figure: Content, under: str) -> tuple[Content, str]:
+    absent = [stream for stream in needs if stream not in report.counts]
+    return (ABSENT, f"not in this log: {', '.join(absent)}") if absent else (figure, under)
+
+
+def _trading_tiles(report: Report) -> tuple[Tile, ...]:
+    waves, hits = report.waves, report.hits
+    given, gained = ([(hit.asset, getattr(hit, side)) for hit in hits] for side in ("gave_up", "gained"))
+    taken, needed = (sum(wave.row[field] for wave in waves) for field in ("lots_taken", "lots_needed"))
+    accounts = len({hit.account for hit in hits})
+    traded = [(kind.asset, kind.notional) for kind in report.kinds]
+    fills = f"{counted(len(report.tape), 'fill')}, each counted once" if report.tape else "nobody was forced to trade"
+    nobody = "nobody was deleveraged"
+    return (
+        ("Forced trading", ("fills",), _by_asset(report, traded), fills),
+        ("Given up by the deleveraged", EXECUTIONS, _by_asset(report, given), f"gained by others: {_texts(report, gained)}" if hits else nobody),
+        (
+            "Accounts deleveraged",
+            EXECUTIONS,
+            f"{accounts:,}" if hits else NONE,
+            f"in {counted(len(report.executions), 'execution')}" if hits else nobody,
+        ),
+        ("Waves", ("adl-waves",), f"{len(waves):,}" if waves else NONE, f"{taken:,} of {needed:,} lots taken" if waves else nobody),
+    )
+
+
+def _fund_tiles(report: Report) -> tuple[Tile, ...]:
+    worst = sorted(report.funds, key=lambda fund: -report.market.unit(fund.asset).rough(fund.deepest.drawdown))[:1]
+    entered = [span for fund in report.funds for span in fund.spans if span.state == AdlState.ADL]
+    opening, closing = ([(fund.asset, getattr(fund, end)) for fund in report.funds] for end in ("opening", "closing"))
+    which = "" if len(report.funds) < 2 else f", pool {worst[0].pool}"
+    deepest = [(fund.asset, fund.deepest.drawdown) for fund in worst]
+    no_fund = "nothing was said of a fund"
+    return (
+        ("Fund at last", ("pools", "fund-ledger"), _by_asset(report, closing), f"at first {_texts(report, opening)}" if opening else no_fund),
+        ("Deepest drawdown", ("pools", "fund-ledger"), _by_asset(report, deepest), f"from the peak of 8 hours{which}" if worst else no_fund),
+        (
+            "ADL entered", ("pools", "pool-states"), counted(len(entered), "time") if entered else "never",
+            f"first at {clock(min(span.start_us for span in entered))}" if entered else "",
+        ),
+    )  # fmt: skip
+
+
+def _records_tile(report: Report) -> Tile:
+    return "Records", (), f"{sum(report.counts.values()):,}", f"in {sum(count > 0 for count in report.counts.values())} streams"
 
 
 def _by_asset(report: Report, amounts: Sequence[tuple[int, int]]) -> Markup:
-    """Sums by asset; a plain 0 where there is nothing."""
+    """Sums by asset; "none" where there is nothing to sum."""
     sums: dict[int, int] = {}
     for asset, units in amounts:
         sums[asset] = sums.get(asset, 0) + units
     shown = [amount(report.market.unit(asset), units, symbol=True) for asset, units in sums.items()]
-    return joined(*(part for n, one in enumerate(shown) for part in ((tag("br"), one) if n else (one,)))) if shown else joined("0")
+    return joined(*(part for n, one in enumerate(shown) for part in ((tag("br"), one) if n else (one,)))) if shown else joined(NONE)
 
 
 def _texts(report: Report, amounts: Sequence[tuple[int, int]]) -> str:
-    return ", ".join(report.market.unit(asset).text(units) for asset, units in amounts) or "nothing"
+    return ", ".join(money(report.market.unit(asset), units) for asset, units in amounts) or "nothing"
 
 
 def checks(report: Report) -> Markup:

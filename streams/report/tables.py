@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from streams.report.market import Unit
+from streams.notify.names import Unit
 from streams.report.markup import Content, Markup, joined, tag
-from streams.report.writing import percent, whole
+from streams.report.writing import MINUS, percent, whole
 
 CENTS = 2  # digits behind the point that are as dark as the others
 
@@ -61,10 +61,14 @@ def _row(columns: Sequence[Column], row: Sequence[Content], class_: str | None) 
 
 def amount(unit: Unit, units: int, *, symbol: bool = False) -> Markup:
     """An amount to the last unit; digits beyond CENTS are lighter, none is left out."""
-    whole, rest = unit.parts(units)
+    before, rest = unit.parts(units)
     point = "." if rest else ""
     return joined(
-        whole, point, rest[:CENTS], tag("span", rest[CENTS:], class_="fine") if rest[CENTS:] else None, f" {unit.symbol}" if symbol else None
+        before.replace("-", MINUS),
+        point,
+        rest[:CENTS],
+        tag("span", rest[CENTS:], class_="fine") if rest[CENTS:] else None,
+        f" {unit.symbol}" if symbol else None,
     )
 
 

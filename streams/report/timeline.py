@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from streams.domain.events import AdlState
+from streams.notify.names import counted
 from streams.report.canvas import TOP, Canvas, figure, path, spread, swatch, text, thinned, time_axis, value_axis
 from streams.report.fund import Fund
 from streams.report.markup import Markup, joined, tag
 from streams.report.model import Report
 from streams.report.scales import Scale, padded, round_ticks
-from streams.report.writing import MINUS, clock, counted, short
+from streams.report.writing import MINUS, clipped, clock, money, short
 
 SHOWN = 4  # lines that stand out; the others are the crowd behind them
 ROW = 12.0
@@ -46,7 +47,8 @@ def _told(report: Report, fund: Fund | None) -> str:
         return told
     unit = report.market.unit(fund.asset)
     return (
-        f"{told} The fund was worth {unit.text(fund.opening)} at first, {unit.text(fund.lowest.value)} at least, {unit.text(fund.closing)} at last; "
+        f"{told} The fund was worth {money(unit, fund.opening)} at first, {money(unit, fund.lowest.value)} at least, "
+        f"{money(unit, fund.closing)} at last; "
         f"ADL was entered {counted(fund.entered(AdlState.ADL), 'time')}."
     )
 
@@ -90,7 +92,7 @@ def _prices(report: Report, named: Sequence[int], canvas: Canvas, times: Scale) 
     labels = []
     if canvas.is_wide:
         ends = spread([scale(float(changes[i][-1])) for i in named], 13)
-        labels = [text(canvas.right + 6, y + 4, report.market.symbol(i)[:11], "name") for i, y in zip(named, ends, strict=True)]
+        labels = [text(canvas.right + 6, y + 4, clipped(report.market.symbol(i), 11), "name") for i, y in zip(named, ends, strict=True)]
     head = text(canvas.left, TOP + 4, "Mark against its first, %", "head")
     return joined(head, axis, *behind, *before, *labels), bottom
 
@@ -105,7 +107,7 @@ def _states(report: Report, fund: Fund, canvas: Canvas, times: Scale, top: float
     parts = [text(canvas.left, top - 6, f"State in pool {fund.pool}", "head")]
     for number, instrument in enumerate(rows):
         y = top + 6 + ROW * (number + 0.5)
-        parts.append(text(canvas.left - 6, y + 4, report.market.symbol(instrument)[: 9 if canvas.is_wide else 6], "end"))
+        parts.append(text(canvas.left - 6, y + 4, clipped(report.market.symbol(instrument), 9 if canvas.is_wide else 6), "end"))
         parts.append(tag("line", x1=canvas.left, y1=y, x2=canvas.right, y2=y, class_="normal"))
     for span in fund.spans:
         if span.state == AdlState.NORMAL:
@@ -133,11 +135,13 @@ def _value(report: Report, fund: Fund, canvas: Canvas, times: Scale, top: float)
         text(canvas.left, top - 6, f"Fund of pool {fund.pool}, {unit.symbol}", "head"),
         value_axis(canvas, scale, round_ticks(low, high, 4), short),
         path([*_stepped(upper), *reversed(_stepped(lower))], "fall"),
-        path(upper, "peak", f"8-hour peak; deepest drawdown {unit.text(fund.deepest.drawdown)} at {clock(fund.deepest.event_time_us)}", is_step=True),
-        path(lower, "value", f"value: {unit.text(fund.opening)} at first, {unit.text(fund.closing)} at last", is_step=True),
+        path(
+            upper, "peak", f"8-hour peak; deepest drawdown {money(unit, fund.deepest.drawdown)} at {clock(fund.deepest.event_time_us)}", is_step=True
+        ),
+        path(lower, "value", f"value: {money(unit, fund.opening)} at first, {money(unit, fund.closing)} at last", is_step=True),
     ]
     for name in limits:
-        y, title = scale(limits[name]), f"ADL {name} threshold {unit.text(fund.parameters[f'adl_{name}_value'])}"
+        y, title = scale(limits[name]), f"ADL {name} threshold {money(unit, fund.parameters[f'adl_{name}_value'])}"
         parts.append(tag("line", tag("title", title), x1=canvas.left, y1=y, x2=canvas.right, y2=y, class_=name))
         if canvas.is_wide:
             parts.append(text(canvas.right + 6, y + 4, f"ADL {name}"))

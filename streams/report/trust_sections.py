@@ -3,13 +3,14 @@
 import itertools
 
 from streams.domain.events import DeadLetterReason, Grade
+from streams.notify.names import counted
 from streams.report.accounts import BANDS, Near
 from streams.report.market_sections import in_unit, one_unit
 from streams.report.markup import Content, Markup, joined, tag
 from streams.report.model import Report
 from streams.report.plots import crowd_plot
 from streams.report.tables import amount, figures, name, none, table, words
-from streams.report.writing import ABSENT, basis_points, clock, counted, duration, exact_clock
+from streams.report.writing import ABSENT, basis_points, clock, duration, exact_clock, money
 
 LETTERS_SHOWN, HEATS = 20, (0.0, 0.08, 0.3)  # a cell is warmer from these parts of the fullest on
 
@@ -51,7 +52,7 @@ def quality_section(report: Report) -> Markup:
     """Marks, dead letters, suspects, deficits."""
     quality = report.quality
     deficits = [
-        f"pool {pool}: {counted(count, 'deficit')} of {report.market.unit(report.market.pools[pool]['asset']).text(owed)} in all"
+        f"pool {pool}: {counted(count, 'deficit')} of {money(report.market.unit(report.market.pools[pool]['asset']), owed)} in all"
         for pool, count, owed in quality.deficits
         if pool in report.market.pools
     ]
@@ -93,7 +94,8 @@ def _marks(report: Report) -> Markup:
     rows = [
         [
             report.market.symbol(of.instrument), f"{of.marks:,}", *(f"{of.grades.get(grade, 0):,}" for grade in Grade if grade is not Grade.UNKNOWN),
-            f"{of.gaps:,}", f"{of.regressions:,}", duration(of.longest_silence_us), basis_points(of.widest_basis_ppm),
+            f"{of.gaps:,}", f"{of.regressions:,}", ABSENT if of.longest_silence_us is None else duration(of.longest_silence_us),
+            basis_points(of.widest_basis_ppm),
         ]
         for of in report.quality.marks
     ]  # fmt: skip

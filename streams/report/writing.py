@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from streams.notify.names import Unit
+
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND_US: Final = 1_000_000
 MINUS: Final = "\u2212"  # as wide as a digit
@@ -14,9 +16,16 @@ def whole(number: int) -> str:
     return f"{number:,}".replace("-", MINUS)
 
 
-def counted(number: int, noun: str) -> str:
-    """So many of something, in words: 1 time, 2 times."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def money(unit: Unit, amount: int) -> str:
+    """An amount to the last unit, with its symbol."""
+    return unit.text(amount).replace("-", MINUS, 1)
+
+
+def clipped(symbol: str, width: int) -> str:
+    """A symbol beside a plot; the id that tells it from another one of the same symbol is not cut off."""
+    name, parenthesis, rest = symbol.rpartition(" (")
+    number = parenthesis + rest if name and rest.removesuffix(")").isdigit() else ""
+    return symbol if len(symbol) <= width else symbol.removesuffix(number)[: max(1, width - len(number))] + number
 
 
 def percent(ppm: int) -> str:

@@ -19,5 +19,7 @@ class Asset:
 
 def name_assets(client: Client, assets: Sequence[Asset], *, database: str = DATABASE) -> None:
     """State these assets; what was said of them before no longer holds. To be called after `migrate`."""
+    if not assets:
+        return
     rows = [[asset.asset, asset.symbol, asset.decimals] for asset in assets]
     client.insert("assets", rows, column_names=["asset", "symbol", "decimals"], database=database, settings={"async_insert": 0})

@@ -28,10 +28,11 @@ PASSING_CODES = frozenset({33, 159, 202, 203, 209, 210, 236, 241, 242, 243, 252,
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Result of a query. Integral decimals are ints, times are UTC."""
+    """Result of a query; `types` in ClickHouse's words. Integral decimals are ints, times are UTC."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+    types: tuple[str, ...] = ()
 
 
 def engine_path(directory: Path) -> Path:
@@ -130,7 +131,7 @@ def query(client: Client, sql: str) -> Answer:
         return answer
     # The embedded engine says nothing at all of a result without rows.
     names = _asked(client, f"DESCRIBE TABLE ({statement})") if statement.startswith(("SELECT", "WITH")) else answer
-    return Answer(tuple(row[0] for row in names.rows), [])
+    return Answer(tuple(row[0] for row in names.rows), [], tuple(row[1] for row in names.rows))
 
 
 def _asked(client: Client, sql: str, parameters: dict[str, str] | None = None) -> Answer:
@@ -141,7 +142,7 @@ def _asked(client: Client, sql: str, parameters: dict[str, str] | None = None) -
         if lost(problem):
             raise unreachable(problem) from problem
         raise UsageProblem(first_line(problem).partition(": In scope SELECT formatQuery")[0]) from problem
-    return Answer(tuple(result.column_names), [tuple(map(_plain, row)) for row in rows])
+    return Answer(tuple(result.column_names), [tuple(map(_plain, row)) for row in rows], tuple(kind.name for kind in result.column_types))
 
 
 def first_line(problem: Exception) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.venue.scenarios.scenario import UNITS_PER_USD
+from streams.notify.names import Names, Unit
+from streams.venue.scenarios.scenario import USD
 
 Row = Mapping[str, Any]
+SENTENCE_DECIMALS = 2
 
 
 @dataclass(slots=True)
@@ -23,12 +25,11 @@ class Facts:
     """What a run left behind, as its caller collected it.
 
     `records`: how many per stream. `answers`: instructions by outcome; `unwanted`: liquidation orders that found nobody. `sums`: by name, each
-    must be zero. `differences`: lines of the comparison of books. `digests`: by name. `units`: settlement units shown as one (1: show the units
-    themselves).
+    must be zero. `differences`: lines of the comparison of books. `digests`: by name. All money is in the one `asset` of the scenario.
     """
 
     scenario: str
-    symbols: Mapping[int, str]
+    names: Names
     event_times: int
     records: Mapping[str, int]
     answers: Mapping[str, int]
@@ -42,15 +43,22 @@ class Facts:
     sums: Mapping[str, int] = field(default_factory=dict)
     differences: Sequence[str] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
-    units: int = UNITS_PER_USD
+    asset: int = USD
 
+    @property
+    def unit(self) -> Unit:
+        """How its money is written."""
+        return self.names.unit(self.asset)
 
-def money(amount: int, units: int) -> str:
-    """An amount for the eye: USD with two places (cut, not rounded), or plain settlement units."""
-    if units == 1:
-        return f"{amount:,}"
-    whole, rest = divmod(abs(amount), units)
-    return f"{'-' if amount < 0 else ''}{whole:,}.{rest * 100 // units:02d}"
+    def symbol(self, instrument: int) -> str:
+        """The instrument as it is shown."""
+        return self.names.symbol(instrument)
+
+    def money(self, amount: int) -> str:
+        """An amount within a sentence, with its currency: two places (cut, not rounded), or all where two would show nothing."""
+        step = 10 ** max(0, self.unit.decimals - SENTENCE_DECIMALS)
+        cut = abs(amount) // step * step
+        return self.unit.text((cut if amount > 0 else -cut) or amount)
 
 
 def percent(part: int, whole: int) -> str:

@@ -6,7 +6,8 @@ from textwrap import wrap
 
 from streams.domain.events import AdlState, FillKind, FlowCause, GroupState, LedgerAccount
 from streams.domain.money import PPM
-from streams.venue.facts import Facts, Row, money, percent
+from streams.notify.names import counted
+from streams.venue.facts import Facts, Row, percent
 
 WIDTH = 110
 
@@ -34,7 +35,7 @@ def _marks(fallen: Sequence[Row]) -> str:
     insolvent = {_group(row) for row in fallen if row["state"] == GroupState.BANKRUPT}
     first, last = min(row["event_time_us"] for row in fallen), max(row["event_time_us"] for row in fallen)
     return (
-        f"Between {_clock(first)} and {_clock(last)} the marks took {len(groups):,} groups of positions below their maintenance, "
+        f"Between {_clock(first)} and {_clock(last)} the marks took {counted(len(groups), 'group')} of positions below maintenance, "
         f"{len(insolvent):,} of them below zero, where closing at the mark no longer pays what is owed. From then on each is closed by somebody: "
         "the market, the fund, or those who won on the other side."
     )
@@ -44,7 +45,11 @@ def _market(facts: Facts) -> str:
     sold = _traded(facts, FillKind.LIQUIDATION)
     return (
         f"Groups that still had something were ordered out at the market, never at a price that leaves them owing, and the market took {sold}. "
-        f"{facts.unwanted:,} orders found nobody within that price: the book was too thin for what had to go at once."
+        + (
+            f"{counted(facts.unwanted, 'order')} found nobody within that price: the book was too thin for what had to go at once."
+            if facts.unwanted
+            else "No order found the book empty within that price."
+        )
     )
 
 
@@ -53,15 +58,15 @@ def _fund(facts: Facts) -> str:
     if not taken:
         return ""
     lost = -sum(_into(row) * row["amount"] for row in facts.ledger if row["cause"] in (FlowCause.TAKEOVER, FlowCause.UNWIND))
-    result = f"lost {money(lost, facts.units)}" if lost >= 0 else f"gained {money(-lost, facts.units)}"
+    result = f"lost {facts.money(lost)}" if lost >= 0 else f"gained {facts.money(-lost)}"
     took = (
-        f"What the market did not take the insurance fund took over at the price of bankruptcy, {_traded(facts, FillKind.TAKEOVER)} in {taken:,} "
-        f"pieces, as far as the expected loss fitted what it had, and with selling them again it {result}. "
+        f"What the market did not take the insurance fund took over at the price of bankruptcy, {_traded(facts, FillKind.TAKEOVER)} in "
+        f"{counted(taken, 'piece')}, as far as the expected loss fitted what it had, and with selling them again it {result}. "
     )
     refused = next((row for row in facts.pool_states if row["state"] == AdlState.ADL), None)
     if refused is None:
         return took + "It could bear all that it was offered."
-    symbol = facts.symbols.get(refused["instrument"], str(refused["instrument"]))
+    symbol = facts.symbol(refused["instrument"])
     at = _clock(refused["event_time_us"])
     text = f"At {at} it could no longer take all that it was offered, first in {symbol}: from there on winners had to give."
     return took + text
@@ -71,12 +76,13 @@ def _winners(facts: Facts) -> str:
     if not facts.executions:
         return ""
     gave, gained = sum(w["needed_budget"] for w in facts.waves), sum(w["gained"] for w in facts.waves)
+    accounts = len({row["account"] for row in facts.executions})
     largest, passed_over = max(w["largest_haircut_ppm"] for w in facts.waves), sum(w["passed_over"] for w in facts.waves)
     return (
-        f"{len(facts.executions):,} positions of {len({row['account'] for row in facts.executions}):,} accounts on the winning side were closed, "
+        f"On the winning side {counted(len(facts.executions), 'position')} of {counted(accounts, 'account')} had to be closed, "
         "the first in the pool's published order first, at the bankruptcy price of those they were set against: measured at the mark they "
-        f"gave up {money(gave, facts.units)} and gained {money(gained, facts.units)}. By rule nobody gives more than its equity bears: candidates "
-        f"who could not bear the loss were passed over {passed_over:,} times, and the largest loss against the mark was "
+        f"gave up {facts.money(gave)} and gained {facts.money(gained)}. By rule nobody gives more than its equity bears: candidates "
+        f"who could not bear the loss were passed over {counted(passed_over, 'time')}, and the largest loss against the mark was "
         f"{percent(largest, PPM)} of the profit on what was closed."
     )
 
@@ -85,16 +91,18 @@ def _left(facts: Facts) -> str:
     residual = sum(w["residual_lots"] for w in facts.waves)
     last: dict[tuple[int, int], int] = {(row["pool"], row["instrument"]): row["state"] for row in facts.pool_states}
     still = sum(state == AdlState.ADL for state in last.values())
-    held = f"The fund ended with {money(facts.ledger[-1]['value_after'], facts.units)}" if facts.ledger else "There is no fund"
+    worth = {row["pool"]: row["value_after"] for row in facts.ledger}
+    held = f"The {'fund' if len(worth) == 1 else 'funds'} ended with {facts.money(sum(worth.values()))}" if worth else "There is no fund"
     return (
         f"Lots that a wave could not place ({residual:,}, counted at each wave that asked) went back to their groups, which were judged anew at the "
-        f"next mark. {held} and is in adl for {still:,} instruments; over all accounts lots and money add up to "
+        f"next mark. {held}, with adl in {counted(still, 'instrument')}; over all accounts lots and money add up to "
         f"{'zero' if not any(facts.sums.values()) else 'something else than zero, which must not be'}."
     )
 
 
 def _traded(facts: Facts, kind: FillKind) -> str:
-    return money(sum(one.quote for (its, _), one in facts.forced.items() if its == kind), facts.units)
+    traded = sum(one.quote for (its, _), one in facts.forced.items() if its == kind)
+    return facts.money(traded) if traded else "nothing"
 
 
 def _into(row: Row) -> int:

@@ -75,6 +75,7 @@ async def _run_sink(settings: Settings, metrics: Metrics, health: Health, stop: 
     out once rows are refused, with an alarm: no shard may fall for it.
     """
     from streams.observe.sink import SinkObserver  # noqa: PLC0415 - ClickHouse's client is loaded only where it runs
+    from streams.sinks.assets import Asset, name_assets  # noqa: PLC0415
     from streams.sinks.bounds import BoundsFile  # noqa: PLC0415
     from streams.sinks.clickhouse import ClickHouseSink  # noqa: PLC0415
     from streams.sinks.connection import server_client  # noqa: PLC0415
@@ -89,6 +90,7 @@ async def _run_sink(settings: Settings, metrics: Metrics, health: Health, stop: 
         client = server_client(server)
         sink = ClickHouseSink(client, BoundsFile(settings.engine.data_dir / "clickhouse" / "bounds.json"), database=server.database)
         sink.create_tables()
+        name_assets(client, [Asset(asset, unit.symbol, unit.decimals) for asset, unit in settings.display.units.items()], database=server.database)
         return client, sink
 
     found = await asyncio.to_thread(opened) if is_alone else await outlast(opened, stop, observer)

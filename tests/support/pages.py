@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from streams.bus.manifest import write_manifest
-from streams.report.market import Unit
+from streams.notify.names import Unit
 from streams.report.model import Origin, Report, report_of
 from streams.report.page import page
 from streams.venue.scenarios.registry import build

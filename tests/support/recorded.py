@@ -19,7 +19,7 @@ from tests.support.pipeline import Ran, run
 
 async def save(bus: Bus, directory: Path) -> None:
     """The log of a bus as a closed directory."""
-    run_directory.prepare(directory)
+    run_directory.prepare(directory, force=True)
     run_directory.begin(directory, Run("test", 0, 0, 2, 8, "memory", "test"))
     await record(bus, directory)
     write_manifest(directory)

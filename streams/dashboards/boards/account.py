@@ -43,10 +43,13 @@ STATE = Row(
             (
                 Sql(
                     f"""
-                    SELECT event_time AS time,
-                      if(isNull(group_instrument), 'cross', concat(toString(group_instrument), ' ', ifNull(toString(group_side), '')))
-                        AS solvency_group, if(maintenance = 0, 0, toFloat64(equity) / toFloat64(maintenance)) AS ratio
-                    FROM account_states FINAL WHERE {IT} AND {IN_RANGE} ORDER BY time, src_offset DESC LIMIT 1 BY time, solvency_group
+                    SELECT s.event_time AS time,
+                      if(isNull(s.group_instrument), 'cross', concat(
+                        if(empty(i.symbol), toString(assumeNotNull(s.group_instrument)), i.symbol), ' ', ifNull(toString(s.group_side), '')
+                      )) AS solvency_group, toFloat64(s.equity) / nullIf(toFloat64(s.maintenance), 0) AS ratio
+                    FROM (SELECT * FROM account_states FINAL WHERE {IT} AND {IN_RANGE}) AS s
+                    LEFT JOIN desk_instruments AS i ON i.instrument = s.group_instrument
+                    ORDER BY time, s.src_offset DESC LIMIT 1 BY time, solvency_group
                     """,
                     Shape.SERIES,
                 ),
@@ -64,13 +67,14 @@ FORCED = Row(
         Panel(
             "Deleveraged",
             Unit.PLAIN,
-            "Positions of this account that ADL reduced: place in the queue, what was taken and given up, and the reason as the account is told it.",
+            "Positions of this account that ADL reduced: place in the queue, what was taken, given up or gained, and the recorded reason.",
             Visual.TABLE,
             (
                 Sql(
                     f"""
                     SELECT event_time AS Time, symbol AS Instrument, toString(wave_id) AS Wave, toInt64(rank) AS Rank, of_n AS Of, lights AS Lights,
-                      toString(position_lots) AS Position, toString(lots) AS Taken, toString(gave_up) AS `Gave up`, toFloat64(haircut_ppm) AS Haircut,
+                      toString(position_lots) AS Position, toString(lots) AS Taken, toString(gave_up) AS `Gave up`, toString(gained) AS Gained,
+                      asset_symbol AS Asset, toFloat64(haircut_ppm) AS Haircut, toString(profit) AS Profit, toString(group_equity) AS Equity,
                       reason AS Reason
                     FROM desk_ladder WHERE {IT} AND {IN_RANGE} ORDER BY event_time DESC, instruction_id LIMIT 500
                     """
@@ -124,14 +128,15 @@ FORCED = Row(
         Panel(
             "Traded",
             Unit.PLAIN,
-            "Fills of this account by instrument, forced ones among them: lots, and quotes in settlement units, signed for the account.",
+            "Fills of this account by instrument, forced ones among them: lots, and quotes in the settlement asset, signed for the account.",
             Visual.TABLE,
             (
                 Sql(
                     f"""
-                    SELECT any(i.symbol) AS Instrument, count() AS Fills, countIf(f.kind != 'TRADE') AS Forced,
+                    SELECT if(empty(any(i.symbol)), toString(f.instrument), any(i.symbol)) AS Instrument, count() AS Fills,
+                      countIf(f.kind != 'TRADE') AS Forced,
                       toString(sumIf(f.lots, f.lots > 0)) AS Bought, toString(-sumIf(f.lots, f.lots < 0)) AS Sold, toString(sum(f.lots)) AS Net,
-                      toString(sum(f.quote)) AS Quote
+                      toString(toDecimal128(sum(f.quote), 8) / toDecimal128(intExp10(any(i.decimals)), 0)) AS Quote, any(i.asset_symbol) AS Asset
                     FROM (SELECT * FROM fills FINAL WHERE {IT} AND {IN_RANGE}) AS f
                     LEFT JOIN desk_instruments AS i ON i.instrument = f.instrument GROUP BY f.instrument ORDER BY Instrument
                     """

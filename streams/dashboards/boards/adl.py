@@ -23,7 +23,7 @@ SUMS = Row(
             Visual.STAT,
             (Sql(f"SELECT count() AS waves FROM desk_waves WHERE {IN_RANGE} AND {OF_MARKETS}"),),
             (TO_FUND,),
-            width=4,
+            width=6,
             height=4,
         ),
         Panel(
@@ -33,17 +33,27 @@ SUMS = Row(
             Visual.STAT,
             (Sql(f"SELECT uniqExact(account) AS accounts FROM desk_ladder WHERE {IN_RANGE} AND {OF_MARKETS} AND lots > 0"),),
             (TO_LIQUIDATIONS,),
-            width=4,
+            width=3,
             height=4,
         ),
         Panel(
             "Given up by winners",
             Unit.NUMBER,
-            "Needed budget: what the deleveraged gave up against the mark, without signs, in the settlement asset.",
+            "What the deleveraged gave up against the mark, in the settlement asset; what others of them gained is the figure beside it.",
             Visual.STAT,
-            (Sql(f"SELECT sum(needed_budget) AS given_up FROM desk_waves WHERE {IN_RANGE} AND {OF_MARKETS}"),),
+            (Sql(f"SELECT sum(gave_up) AS given_up FROM desk_waves WHERE {IN_RANGE} AND {OF_MARKETS}"),),
             (TO_FUND,),
-            width=4,
+            width=3,
+            height=4,
+        ),
+        Panel(
+            "Gained by winners",
+            Unit.NUMBER,
+            "What the deleveraged gained against the mark, in the settlement asset: their price was better than the mark.",
+            Visual.STAT,
+            (Sql(f"SELECT sum(gained) AS gained FROM desk_waves WHERE {IN_RANGE} AND {OF_MARKETS}"),),
+            (TO_FUND,),
+            width=3,
             height=4,
         ),
         Panel(
@@ -51,9 +61,9 @@ SUMS = Row(
             Unit.PPM,
             "Largest share of a position's profit that one of the deleveraged gave up, in millionths.",
             Visual.STAT,
-            (Sql(f"SELECT max(largest_haircut_ppm) AS haircut FROM desk_waves WHERE {IN_RANGE} AND {OF_MARKETS}"),),
+            (Sql(f"SELECT if(count() = 0, NULL, max(largest_haircut_ppm)) AS haircut FROM desk_waves WHERE {IN_RANGE} AND {OF_MARKETS}"),),
             (TO_FUND,),
-            width=4,
+            width=3,
             height=4,
         ),
         Panel(
@@ -63,7 +73,7 @@ SUMS = Row(
             Visual.STAT,
             (Sql(f"SELECT sum(overshoot_lots) AS lots FROM desk_waves WHERE {IN_RANGE} AND {OF_MARKETS}"),),
             (TO_QUALITY,),
-            width=4,
+            width=3,
             height=4,
         ),
         Panel(
@@ -73,7 +83,7 @@ SUMS = Row(
             Visual.STAT,
             (Sql(f"SELECT sum(residual_lots) AS lots FROM desk_waves WHERE {IN_RANGE} AND {OF_MARKETS}"),),
             (TO_FUND,),
-            width=4,
+            width=3,
             height=4,
         ),
     ),
@@ -91,7 +101,7 @@ WAVES = Row(
                 Sql(
                     f"""
                     SELECT $__timeInterval(event_time) AS time, symbol, countIf(lots > 0) AS positions FROM desk_ladder
-                    WHERE {IN_RANGE} AND {OF_MARKETS} GROUP BY time, symbol ORDER BY time, symbol
+                    WHERE {IN_RANGE} AND {OF_MARKETS} GROUP BY time, instrument, symbol ORDER BY time, symbol
                     """,
                     Shape.SERIES,
                 ),
@@ -102,21 +112,21 @@ WAVES = Row(
             bars=True,
         ),
         Panel(
-            "Given up by winners",
+            "Given up and gained by winners",
             Unit.NUMBER,
-            "Needed budget of the waves of each interval by instrument, in the settlement asset.",
+            "What the deleveraged gave up and what they gained against the mark in each interval, by instrument, in the settlement asset.",
             Visual.TIME_SERIES,
             (
                 Sql(
                     f"""
-                    SELECT $__timeInterval(event_time) AS time, symbol, sum(needed_budget) AS given_up FROM desk_waves
-                    WHERE {IN_RANGE} AND {OF_MARKETS} GROUP BY time, symbol ORDER BY time, symbol
+                    SELECT $__timeInterval(event_time) AS time, symbol, sum(gave_up) AS given_up, sum(gained) AS gained FROM desk_waves
+                    WHERE {IN_RANGE} AND {OF_MARKETS} GROUP BY time, instrument, symbol ORDER BY time, symbol
                     """,
                     Shape.SERIES,
                 ),
             ),
             (TO_FUND,),
-            legend=BY_SYMBOL,
+            legend="${__field.name} ${__field.labels.symbol}",
             stacked=True,
             bars=True,
         ),
@@ -131,7 +141,8 @@ WAVES = Row(
                     SELECT event_time AS Time, toString(wave_id) AS Wave, symbol AS Instrument, toString(side) AS Side, toString(policy_id) AS Policy,
                       toString(lots_needed) AS Needed, toString(lots_taken) AS Taken, toString(residual_lots) AS Residual,
                       toString(overshoot_lots) AS Overshoot, executions AS Executions, accounts_hit AS Accounts, candidates_total AS Candidates,
-                      toString(notional) AS Notional, toString(needed_budget) AS Budget, toFloat64(largest_haircut_ppm) AS Haircut,
+                      toString(notional) AS Notional, toString(gave_up) AS `Given up`, toString(gained) AS Gained,
+                      toFloat64(largest_haircut_ppm) AS Haircut,
                       inversions AS Inversions
                     FROM desk_waves WHERE {IN_RANGE} AND {OF_MARKETS} ORDER BY event_time DESC, wave_id LIMIT 500
                     """
@@ -160,7 +171,7 @@ ONE_WAVE = Row(
                     SELECT toInt64(rank) AS Rank, of_n AS Of, toString(account) AS Account, toString(position_side) AS Leg, lights AS Lights,
                       toFloat64(percentile_accounts_ppm) AS Percentile, toString(lots_ahead) AS Ahead, toString(position_lots) AS Position,
                       toString(instructed_lots) AS Instructed, toString(lots) AS Taken, toString(gave_up) AS `Gave up`,
-                      toFloat64(haircut_ppm) AS Haircut, toString(liquidated_account) AS `Taken for`, reason AS Reason
+                      toString(gained) AS Gained, toFloat64(haircut_ppm) AS Haircut, toString(liquidated_account) AS `Taken for`, reason AS Reason
                     FROM desk_ladder WHERE {THE_WAVE} ORDER BY rank, account, instruction_id LIMIT 500
                     """
                 ),
@@ -240,7 +251,7 @@ WHO = Row(
                 Sql(
                     f"""
                     SELECT toString(account) AS Account, count() AS Times, uniqExact(instrument) AS Instruments, toString(sum(gave_up)) AS `Gave up`,
-                      toFloat64(max(haircut_ppm)) AS `Largest haircut`, min(rank) AS `Best rank`
+                      toString(sum(gained)) AS Gained, toFloat64(max(haircut_ppm)) AS `Largest haircut`, min(rank) AS `Best rank`
                     FROM desk_ladder WHERE {IN_RANGE} AND {OF_MARKETS} AND lots > 0
                     GROUP BY account ORDER BY sum(gave_up) DESC, account LIMIT 200
                     """

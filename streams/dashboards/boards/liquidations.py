@@ -46,7 +46,7 @@ SUMS = Row(
             (
                 Sql(
                     f"""
-                    SELECT quantileExact(0.95)(toFloat64(ifNull(slippage_ppm, 0))) AS slippage FROM desk_liquidations
+                    SELECT if(count() = 0, NULL, quantileExact(0.95)(toFloat64(ifNull(slippage_ppm, 0)))) AS slippage FROM desk_liquidations
                     WHERE {IN_RANGE} AND {OF_INSTRUMENT} AND {_LOST} AND kind = 'LIQUIDATION'
                     """
                 ),
@@ -62,7 +62,7 @@ SUMS = Row(
             Visual.STAT,
             (
                 Sql(f"""
-                 SELECT countIf(outcome = 'FILLED') / count() AS filled FROM instruction_results FINAL
+                 SELECT countIf(outcome = 'FILLED') / nullIf(count(), 0) AS filled FROM instruction_results FINAL
                  WHERE {IN_RANGE} AND kind = 'LIQUIDATE'
                  """),
             ),
@@ -104,7 +104,7 @@ COURSE = Row(
                 Sql(
                     f"""
                     SELECT $__timeInterval(event_time) AS time, symbol, count() AS fills FROM desk_liquidations
-                    WHERE {IN_RANGE} AND {OF_INSTRUMENT} AND {_LOST} GROUP BY time, symbol ORDER BY time, symbol
+                    WHERE {IN_RANGE} AND {OF_INSTRUMENT} AND {_LOST} GROUP BY time, instrument, symbol ORDER BY time, symbol
                     """,
                     Shape.SERIES,
                 ),
@@ -124,9 +124,9 @@ COURSE = Row(
                     f"""
                     SELECT symbol AS Instrument, if(lots < 0, 'sold', 'bought') AS Side, count() AS Fills, toString(sum(notional)) AS Notional,
                       quantileExact(0.5)(slip) AS Median, quantileExact(0.95)(slip) AS `95th percentile`, max(slip) AS Worst
-                    FROM (SELECT symbol, lots, notional, toFloat64(ifNull(slippage_ppm, 0)) AS slip FROM desk_liquidations
+                    FROM (SELECT instrument, symbol, lots, notional, toFloat64(ifNull(slippage_ppm, 0)) AS slip FROM desk_liquidations
                       WHERE {IN_RANGE} AND {OF_INSTRUMENT} AND {_LOST})
-                    GROUP BY Instrument, Side ORDER BY sum(notional) DESC, Instrument, Side LIMIT 200
+                    GROUP BY instrument, Instrument, Side ORDER BY sum(notional) DESC, Instrument, Side LIMIT 200
                     """
                 ),
             ),

@@ -117,12 +117,12 @@ PRICES = Row(
             (
                 Sql(
                     f"""
-                    SELECT time, symbol, 100 * (mark / first_value(mark) OVER (PARTITION BY symbol ORDER BY time) - 1) AS change FROM (
-                      SELECT $__timeInterval(event_time) AS time, symbol, toFloat64(argMax(mark_ticks, event_time)) AS mark FROM desk_marks
-                      WHERE {FINE} AND {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, symbol
+                    SELECT time, symbol, 100 * (mark / first_value(mark) OVER (PARTITION BY instrument ORDER BY time) - 1) AS change FROM (
+                      SELECT $__timeInterval(event_time) AS time, instrument, symbol, toFloat64(argMax(mark_ticks, event_time)) AS mark
+                      FROM desk_marks WHERE {FINE} AND {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, instrument, symbol
                       UNION ALL
-                      SELECT $__timeInterval(event_time) AS time, symbol, toFloat64(argMax(close_ticks, event_time)) AS mark FROM desk_mark_minutes
-                      WHERE {COARSE} AND {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, symbol)
+                      SELECT $__timeInterval(event_time) AS time, instrument, symbol, toFloat64(argMax(close_ticks, event_time)) AS mark
+                      FROM desk_mark_minutes WHERE {COARSE} AND {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, instrument, symbol)
                     ORDER BY time, symbol
                     """,
                     Shape.SERIES,
@@ -141,11 +141,11 @@ PRICES = Row(
                     f"""
                     SELECT time, symbol, basis FROM (
                       SELECT $__timeInterval(event_time) AS time, symbol, toFloat64(argMax(basis_ppm, event_time)) AS basis FROM desk_marks
-                      WHERE {FINE} AND {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, symbol
+                      WHERE {FINE} AND {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, instrument, symbol
                       UNION ALL
                       SELECT $__timeInterval(event_time) AS time, symbol,
-                        argMax(1000000 * (close_ticks - index_ticks) / index_ticks, event_time) AS basis FROM desk_mark_minutes
-                      WHERE {COARSE} AND {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, symbol)
+                        argMax(1000000 * (close_ticks - index_ticks) / nullIf(index_ticks, 0), event_time) AS basis FROM desk_mark_minutes
+                      WHERE {COARSE} AND {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, instrument, symbol)
                     ORDER BY time, symbol
                     """,
                     Shape.SERIES,
@@ -200,7 +200,7 @@ POSITIONS = Row(
                 Sql(
                     f"""
                     SELECT $__timeInterval(event_time) AS time, symbol, argMax(open_interest_lots, event_time) AS lots FROM desk_open_interest
-                    WHERE {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, symbol ORDER BY time, symbol
+                    WHERE {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, instrument, symbol ORDER BY time, symbol
                     """,
                     Shape.SERIES,
                 ),

@@ -206,10 +206,10 @@ MARKS = Row(
                     f"""
                     SELECT time, symbol, (max(last) OVER (PARTITION BY time) - last) / 1000000 AS age FROM (
                       SELECT $__timeInterval(event_time) AS time, symbol, max(toUnixTimestamp64Micro(event_time)) AS last FROM desk_marks
-                      WHERE {FINE} AND {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, symbol
+                      WHERE {FINE} AND {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, instrument, symbol
                       UNION ALL
                       SELECT $__timeInterval(event_time) AS time, symbol, toInt64(max(toUnixTimestamp(event_time))) * 1000000 AS last
-                      FROM desk_mark_minutes WHERE {COARSE} AND {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, symbol)
+                      FROM desk_mark_minutes WHERE {COARSE} AND {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY time, instrument, symbol)
                     ORDER BY time, symbol
                     """,
                     Shape.SERIES,
@@ -229,8 +229,9 @@ MARKS = Row(
                     SELECT symbol AS Instrument, sum(m.marks) AS Marks, max(last_sequence) - min(first_sequence) + 1 - toInt64(Marks) AS Missing,
                       sum(m.stale) AS Stale, sum(m.outliers) AS Outliers, sum(m.frozen) AS Frozen,
                       argMax(multiIf(m.frozen > 0, 'FROZEN', m.stale > 0, 'STALE', m.outliers > 0, 'OUTLIER', 'GOOD'), event_time) AS `Last grade`,
-                      max(abs(1000000 * (close_ticks - index_ticks) / index_ticks)) AS `Widest basis`, max(event_time) AS `Last minute`
-                    FROM desk_mark_minutes AS m WHERE {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY symbol ORDER BY Frozen DESC, Missing DESC, symbol
+                      max(abs(1000000 * (close_ticks - index_ticks) / nullIf(index_ticks, 0))) AS `Widest basis`, max(event_time) AS `Last minute`
+                    FROM desk_mark_minutes AS m WHERE {IN_RANGE} AND {OF_INSTRUMENT} GROUP BY instrument, symbol
+                    ORDER BY Frozen DESC, Missing DESC, symbol
                     """
                 ),
             ),

@@ -32,8 +32,13 @@ def build(name: str, accounts: int | None = None, seed: int = 0, account_partiti
     make, default = _SEEDED[name]
     count = default if accounts is None else accounts
     if not MIN_ACCOUNTS <= count <= MAX_ACCOUNTS:
-        raise UsageProblem(f"scenario {name} takes {MIN_ACCOUNTS} to {MAX_ACCOUNTS} accounts, not {count}; correct the number of accounts")
+        raise UsageProblem(f"--accounts {count}: scenario {name} takes {MIN_ACCOUNTS:,} to {MAX_ACCOUNTS:,}")
     return make(count, seed, account_partitions)
+
+
+def draws(name: str) -> bool:
+    """Whether a scenario draws its accounts by seed, as many as are wanted. An unknown name: True, for it is refused by itself."""
+    return name in _SEEDED or not (name in examples.NAMES or Path(name).is_file())
 
 
 def _file(name: str) -> Path:
@@ -41,8 +46,8 @@ def _file(name: str) -> Path:
     if path.is_file():
         return path
     if path.suffix.lower() in FORMATS:
-        raise UsageProblem(f"there is no scenario file {name}; name one that exists, or one of {', '.join(NAMES)}")
-    raise UsageProblem(f"there is no scenario {name!r}; there are: {', '.join(NAMES)}; or name a .toml or .json file of your own")
+        raise UsageProblem(f"--scenario {name}: there is no such file; name one that exists, or one of {', '.join(NAMES)}")
+    raise UsageProblem(f"--scenario {name}: there is no such scenario; there are {', '.join(NAMES)}; or name a .toml or .json file of your own")
 
 
 def units_of(name: str) -> int:

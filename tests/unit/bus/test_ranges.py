@@ -81,7 +81,7 @@ async def test_an_offset_outside_the_log_is_refused_with_what_it_holds() -> None
 
 
 async def test_a_range_that_ends_before_it_begins_is_refused() -> None:
-    with pytest.raises(UsageProblem, match="turn it round"):
+    with pytest.raises(UsageProblem, match="turn them round"):
         await one(await log(10, 20), "2", "1")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -16,6 +17,7 @@ import pytest
 from streams.cli import main
 
 pytestmark = pytest.mark.chdb
+BEGUN = "import sys; from streams.__main__ import main; print('begun', flush=True); sys.exit(main())"
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -31,7 +33,7 @@ def backstop(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "streams.cli", *arguments]
+    return [sys.executable, "-m", "streams", *arguments]
 
 
 def environment() -> dict[str, str]:
@@ -60,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]
 
 @pytest.fixture
 def copy(run: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(run[0], tmp_path / "copy"))
+    return Path(shutil.copytree(run[0], tmp_path / "copy", symlinks=True))
 
 
 def test_the_document_says_what_example_a_comes_to(run: tuple[Path, dict[str, Any]]) -> None:
@@ -97,7 +99,9 @@ def test_decisions_do_not_depend_on_the_number_of_shards(run: tuple[Path, dict[s
 
 def test_the_report_for_people_names_each_account_hit_and_the_checks(tmp_path: Path) -> None:
     text = backstop("demo", "--scenario", "example-a", "--dir", str(tmp_path / "run")).stdout
-    assert "2 accounts were deleveraged in 2 executions" in text
+    assert "deleveraged: 2 accounts in 2 executions" in text
+    assert "Against the mark you gave up 12 USD." in text  # (90 - 88) x 6
+    assert "instrument 1" not in text
     assert "replay identical" in text
     assert "differences between our book and the exchange's: 0" in text
 
@@ -116,7 +120,7 @@ def test_a_file_of_ones_own_is_played_and_told_account_by_account(tmp_path: Path
     assert lines[0] == "What happened to each account"
     assert "    0.001003 s  bought 6 BTC at 90 from L: was deleveraged, and against the mark gave up 12 USD" in lines
     assert "    at the end  444 USD at the last marks, short 2 BTC" in lines  # 400 + 2 x (100 - 90) + 2 x (100 - 88)
-    assert "  cash at the end                   1.00" in lines
+    assert "  cash at the end                       1.00" in lines
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert (report["scenario"], report["fund_balances"]) == ("mine.toml", {"1": 100})
     assert report["story"]["S2"][-1] == "at the end  444 USD at the last marks, short 2 BTC"
@@ -142,7 +146,7 @@ def test_a_mistake_in_a_file_ends_with_2_and_tells_the_line(capfd: pytest.Captur
 @pytest.mark.parametrize("name", ["nowhere.toml", "nothing", "streams"])
 def test_a_scenario_that_is_neither_a_name_nor_a_file_ends_with_2(capfd: pytest.CaptureFixture[str], tmp_path: Path, name: str) -> None:
     err = check(capfd, "demo", "--scenario", name, "--dir", str(tmp_path / "run"), code=2)[1]
-    assert f"there is no scenario {'file ' if name.endswith('.toml') else ''}" in err
+    assert f"--scenario {name}: there is no such {'file' if name.endswith('.toml') else 'scenario'}" in err
     assert "example-a" in err
 
 
@@ -157,7 +161,7 @@ def test_the_demo_ends_with_a_link_to_its_page_and_a_question_that_can_be_asked(
 
 def test_a_second_run_replaces_the_first(copy: Path) -> None:
     (copy / "log" / "marks" / "0.avro").write_bytes(b"old")
-    assert demo(copy, "--shards", "1")["shards"] == 1
+    assert demo(copy, "--shards", "1", "--force")["shards"] == 1
     backstop("verify", "--dir", str(copy))
 
 
@@ -198,8 +202,25 @@ def test_queries_answer_as_json_and_as_tab_separated_text(run: tuple[Path, dict[
     directory = str(run[0])
     sql = "SELECT account, lots FROM adl_executions ORDER BY account"
     # Example A deleverages accounts S1 and S2, short 6 and 4 lots: 6 and 2 lots are bought back.
-    assert json.loads(backstop("query", "--dir", directory, sql, "--json").stdout) == [{"account": 21, "lots": 6}, {"account": 22, "lots": 2}]
+    assert json.loads(backstop("query", "--dir", directory, sql, "--json").stdout) == [{"account": "21", "lots": "6"}, {"account": "22", "lots": "2"}]
     assert backstop("query", "--dir", directory, sql).stdout == "account\tlots\n21\t6\n22\t2\n"
+
+
+def test_json_of_a_query_is_read_alike_by_readers_that_know_only_floats(run: tuple[Path, dict[str, Any]]) -> None:
+    sql = (
+        "SELECT toInt64(9223372036854775807) AS id, [toUInt64(1)] AS ids, toInt32(7) AS small, nan AS n, [-inf, 0.5] AS f, "
+        "toDecimal64('1.50', 2) AS d, "
+        "CAST(NULL, 'Nullable(Int64)') AS nothing, true AS yes, toDateTime64('2025-10-10 21:15:00', 3, 'UTC') AS t"
+    )
+
+    def refused(constant: str) -> None:
+        raise AssertionError(constant)  # Python's reader takes NaN and Infinity, which are no JSON
+
+    (row,) = json.loads(backstop("query", "--dir", str(run[0]), sql, "--json").stdout, parse_constant=refused)
+    assert row == {
+        "id": "9223372036854775807", "ids": ["1"], "small": 7, "n": None, "f": [None, 0.5], "d": "1.50", "nothing": None, "yes": True,
+        "t": "2025-10-10T21:15:00Z",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("sql", ["SELEC 1", "SELECT * FROM nothing", "DROP TABLE fills", "TRUNCATE TABLE fills", "SELECT 1 INTO OUTFILE 'x'"])
@@ -222,5 +243,25 @@ def test_an_interrupt_ends_with_130_and_the_directory_can_be_used_again(tmp_path
         assert running.poll() is None
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
-    assert (running.returncode, err) == (130, "backstop: interrupted\n")
+    told = f"backstop: interrupted: {directory} holds an unfinished run, which is of no use and makes room for the next one\n"
+    assert (running.returncode, err) == (130, told)
+    backstop("verify", "--dir", str(directory), code=1)
     assert demo(directory)["replay_identical"] is True
+
+
+@pytest.mark.parametrize("words", [("demo",), ("replay",), ("report",), ("query", "SELECT 1")], ids=lambda words: words[0])
+@pytest.mark.parametrize("after_s", [0.02, 0.2, 0.7, 1.5])
+def test_an_interrupt_at_any_moment_is_one_line_and_130(copy: Path, words: tuple[str, ...], after_s: float) -> None:
+    arguments = [*command(*words), "--dir", str(copy), *(["--scenario", "example-a", "--force"] if words == ("demo",) else [])]
+    running = subprocess.Popen(
+        [sys.executable, "-c", BEGUN, *arguments[3:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment()
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline() == "begun\n"  # Python itself has started; what it does before that is not ours
+    time.sleep(after_s)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    if running.returncode != 0:  # or it was done by then
+        assert running.returncode == 130, err
+        assert re.fullmatch(r"backstop: interrupted(: \S+ holds an unfinished run, .*)?\n", err)
+    assert not list(copy.glob("*.unfinished"))

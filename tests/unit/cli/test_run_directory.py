@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from streams.commands.run_directory import RUN, Run, begin, prepare, read_run, require
-from streams.errors import CheckFailed, UsageProblem
+from streams.commands.run_directory import RUN, Run, begin, prepare, read_run, require, unfinished
+from streams.errors import CheckFailed, Interrupted, UsageProblem
 
 A_RUN = Run(scenario="example-a", seed=1, accounts=5, shards=2, account_partitions=8, bus="memory", deployment="demo")
 
 
 def test_a_new_directory_is_made_with_those_above_it(tmp_path: Path) -> None:
-    prepare(tmp_path / "a" / "b")
+    prepare(tmp_path / "a" / "b", force=False)
     assert (tmp_path / "a" / "b").is_dir()
 
 
@@ -21,13 +21,16 @@ def test_an_earlier_run_is_removed_and_what_is_not_part_of_it_stays(tmp_path: Pa
     (tmp_path / "log" / "marks" / "0.avro").write_bytes(b"old")
     (tmp_path / "MANIFEST").write_text("old")
     (tmp_path / "notes.txt").write_text("mine")
-    prepare(tmp_path)
+    with pytest.raises(UsageProblem, match="holds a finished run: name another directory, or give that run up with --force"):
+        prepare(tmp_path, force=False)
+    assert (tmp_path / "log" / "marks" / "0.avro").read_bytes() == b"old"
+    prepare(tmp_path, force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_an_interrupted_run_makes_room_too(tmp_path: Path) -> None:
     begin(tmp_path, A_RUN)
-    prepare(tmp_path)
+    prepare(tmp_path, force=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -38,7 +41,7 @@ def test_a_link_inside_an_earlier_run_is_removed_but_not_followed(tmp_path: Path
     run.mkdir()
     begin(run, A_RUN)
     (run / "log").symlink_to(tmp_path / "elsewhere")
-    prepare(run)
+    prepare(run, force=False)
     assert (tmp_path / "elsewhere" / "keep").exists()
 
 
@@ -65,4 +68,15 @@ def test_a_run_without_its_run_file_is_damage_and_not_usage(tmp_path: Path) -> N
 def test_a_directory_that_cannot_be_made_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageProblem):
-        prepare(tmp_path / "file" / "below")
+        prepare(tmp_path / "file" / "below", force=False)
+
+
+def test_an_interrupt_says_that_the_run_is_unfinished_and_only_then(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), unfinished(tmp_path):
+        raise KeyboardInterrupt  # nothing was begun
+    begin(tmp_path, A_RUN)
+    with pytest.raises(Interrupted, match="holds an unfinished run"), unfinished(tmp_path):
+        raise KeyboardInterrupt
+    (tmp_path / "MANIFEST").write_text("")
+    with pytest.raises(KeyboardInterrupt), unfinished(tmp_path):
+        raise KeyboardInterrupt  # only the page was still to be written

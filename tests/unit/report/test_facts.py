@@ -3,18 +3,20 @@
 from fractions import Fraction
 from itertools import pairwise, product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.domain.events import AdlState, FillKind, FlowCause, GroupState, PositionSide
+from streams.notify.names import Unit
 from streams.report.accounts import BANDS, band_of, latest_states, near_of
 from streams.report.canvas import spread, thinned
 from streams.report.fund import WINDOW_US, spans_of, values_of
-from streams.report.market import Unit
+from streams.report.market import ahead
 from streams.report.tape import percentile
 from streams.report.waves import PRO_RATA, by_rank, gini_ppm, outcome
-from streams.report.writing import basis_points, duration, exact_clock, percent, short
+from streams.report.writing import basis_points, clipped, duration, exact_clock, percent, short
 from streams.venue.report import count_forced
 from tests.support.pages import ran, report
 
@@ -51,9 +53,9 @@ def test_the_fund_of_example_a_falls_from_5_to_1_by_what_it_lost_in_unwinding() 
 
 
 def test_the_accounts_of_example_a_gave_up_two_a_lot() -> None:
-    hits = [(hit.account, hit.gave_up, hit.notional, hit.haircut_ppm) for hit in report("example-a").hits]
+    hits = [(hit.account, hit.gave_up, hit.gained, hit.notional, hit.haircut_ppm) for hit in report("example-a").hits]
     # S1: (90 - 88) x 6 = 12 of a profit of 72; S2: 2 x 2 = 4 of the 24 that 2 of its 4 lots had gained of 48
-    assert hits == [(S1, 12, 540, 166_666), (S2, 4, 180, 166_666)]
+    assert hits == [(S1, 12, 0, 540, 166_666), (S2, 4, 0, 180, 166_666)]
 
 
 def test_the_ladder_of_example_a_and_what_other_policies_would_have_done() -> None:
@@ -108,7 +110,8 @@ def test_each_wave_is_what_its_executions_come_to(scenario: tuple[str, int | Non
     assert of.waves
     for wave in of.waves:
         executions = [e for e in of.executions if e.row["wave_id"] == wave.row["wave_id"]]
-        assert sum(abs(e.gave_up) for e in executions) == wave.row["needed_budget"]
+        assert sum(e.gave_up for e in executions) == wave.row["needed_budget"]
+        assert sum(e.gained for e in executions) == wave.row["gained"]
         assert max((e.haircut_ppm for e in executions), default=0) == wave.row["largest_haircut_ppm"]
         ranks = {(rung.account, rung.rank): rung.executed_lots for rung in wave.ladder}
         taken: dict[tuple[int, int], int] = {}
@@ -188,7 +191,7 @@ def test_an_instrument_is_normal_until_something_else_is_said() -> None:
 
 
 def test_amounts_are_written_to_the_last_unit() -> None:
-    assert Unit("USD", 6).text(-1_234_567_000_001) == "\u22121,234,567.000001 USD"
+    assert Unit("USD", 6).text(-1_234_567_000_001) == "-1,234,567.000001 USD"
     assert Unit("USD", 6).text(5) == "0.000005 USD"
     assert Unit("units", 0).text(1_234) == "1,234 units"
 
@@ -230,3 +233,18 @@ def test_labels_keep_their_order_and_their_distance(places: list[float]) -> None
 def test_the_offsetting_side_of_a_wave_is_the_side_of_its_ladder() -> None:
     for wave in report("cascade", 60).waves:
         assert {rung.position_lots > 0 for rung in wave.ladder} <= {wave.row["side"] == PositionSide.LONG}
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=30))
+def test_a_mark_is_applied_where_it_lies_beyond_all_before_it_by_run_of_the_feed_and_sequence(marks: list[tuple[int, int]]) -> None:
+    twin = [all(mark > earlier for earlier in marks[:at]) for at, mark in enumerate(marks)]
+    epochs, sequences = (np.array([mark[side] for mark in marks], np.int64) for side in (0, 1))
+    assert ahead(epochs, sequences).tolist() == twin
+
+
+@pytest.mark.parametrize(
+    ("symbol", "width", "shown"),
+    [("BTC", 6, "BTC"), ("FARTCOIN", 6, "FARTCO"), ("LUNA (2)", 9, "LUNA (2)"), ("LUNA (2)", 6, "LU (2)"), ("FARTCOIN (12)", 9, "FART (12)")],
+)
+def test_a_symbol_is_cut_but_not_the_id_that_tells_it_from_another(symbol: str, width: int, shown: str) -> None:
+    assert clipped(symbol, width) == shown

@@ -5,17 +5,19 @@ import base64
 import hashlib
 import re
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from streams.bus.memory import MemoryBus
 from streams.domain.events import DeadLetterReason
+from streams.notify.names import Unit
 from streams.report.accounts import hits_of
-from streams.report.market import Unit
 from streams.report.markup import Markup, joined, tag
 from streams.report.model import Check, Origin, Report, report_of
 from streams.report.page import STYLE, page
 from streams.report.tape import totals
+from streams.report.writing import MINUS
 from tests.support.pages import report, section, told, tree
 
 HOSTILE = "<script>alert(1)</script>\"'&\x00\x1b]]><img src=x onerror=y>"
@@ -112,8 +114,9 @@ def test_every_section_is_in_the_contents() -> None:
 def test_example_a_is_told_in_its_own_figures() -> None:
     of = report("example-a")
     assert "16.6 %" in told(section(of, "waves"))
-    assert "6 of your 6 lots (short) in instrument 1 were closed at the bankruptcy quote" in told(section(of, "hit"))
-    assert "takeover of 8 of 10 lots of account 11 refused" in told(section(of, "timeline"))
+    assert "BTC: 6 of your 6 lots (short) were closed at the bankruptcy quote" in told(section(of, "hit"))
+    assert "Against the mark you gave up 12 USD." in told(section(of, "hit"))  # (90 - 88) x 6
+    assert "takeover of 8 of 10 lots refused" in told(section(of, "timeline"))
 
 
 def test_amounts_in_tables_keep_every_digit() -> None:
@@ -146,6 +149,16 @@ def test_a_calm_run_says_in_words_that_nothing_happened() -> None:
     assert "No dead letters" in told(section(of, "quality"))
 
 
+@pytest.mark.parametrize("scenario", ["example-a", "cascade"])
+def test_the_lines_of_a_fund_add_up_to_its_cash_at_last_as_they_are_printed(scenario: str) -> None:
+    of = report(scenario, 60 if scenario == "cascade" else None, decimals=6)
+    (statement,) = [t for t in section(of, "timeline").iter("table") if told(t).startswith("Cash of pool")]
+    *lines, last = [[told(cell) for cell in row] for row in statement.iter("tr")][1:]  # without the heading
+    read = [Decimal(amount.replace(",", "").replace(MINUS, "-")) for _, amount in (*lines, last)]
+    assert (len(lines) > 1, last[0]) == (True, "cash at last")
+    assert sum(read[:-1]) == read[-1]
+
+
 def test_a_log_without_anything_makes_a_page_too() -> None:
     of = empty()
     assert "There are no marks in this log." in told(section(of, "timeline"))
@@ -154,7 +167,7 @@ def test_a_log_without_anything_makes_a_page_too() -> None:
 
 @pytest.mark.parametrize(
     ("holds", "head", "class_"),
-    [(True, "✓ 1 check holds", "verdict"), (None, "✓ 0 checks hold", "verdict"), (False, "✗ 1 of 1 check fails", "verdict broken")],
+    [(True, "✓ 1 check holds", "verdict"), (None, "Nothing could be looked at", "verdict broken"), (False, "✗ 1 of 1 check fails", "verdict broken")],
 )
 def test_the_verdict_is_said_in_words_and_not_by_colour_alone(holds: bool | None, head: str, class_: str) -> None:
     of = replace(empty(), origin=Origin("x", "run/x", checks=[Check("Replay identical", holds, "found")]))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from streams.errors import ConfigurationProblem
+from streams.notify.names import Unit
 from streams.settings import Settings, load_settings
 
 
@@ -180,3 +181,15 @@ def test_endpoints_listen_on_loopback_unless_an_address_is_given(monkeypatch: py
     assert load_settings().observe.bind == "0.0.0.0"
     monkeypatch.setenv("BACKSTOP_OBSERVE__BIND", "everywhere")
     assert "BACKSTOP_OBSERVE__BIND" in problem_of()
+
+
+def test_assets_are_named_with_their_decimals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKSTOP_DISPLAY__ASSETS", "1=USD:6, 2=BTC:8")
+    assert load_settings().display.units == {1: Unit("USD", 6), 2: Unit("BTC", 8)}
+
+
+@pytest.mark.parametrize("text", ["USD", "1=USD", "1=USD:9", "0=USD:6", "1=US D:6", "1:USD:6"])
+def test_an_asset_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("BACKSTOP_DISPLAY__ASSETS", text)
+    assert "BACKSTOP_DISPLAY__ASSETS" in problem_of()
+    assert "<asset>=<symbol>:<decimals>" in problem_of()

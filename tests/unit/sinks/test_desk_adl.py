@@ -79,7 +79,7 @@ def test_example_a_on_the_tape(desk: Warehouse) -> None:
 def test_example_a_has_one_wave_and_a_ladder_of_two(desk: Warehouse) -> None:
     (wave,) = desk.dicts("SELECT * FROM desk_waves", "example_a")
     assert (wave["lots_needed"], wave["lots_taken"], wave["executions"], wave["accounts_hit"], wave["inversions"]) == (8, 8, 2, 2, 0)
-    assert (wave["gave_up_units"], wave["needed_budget_units"], wave["notional_units"]) == (16, 16, 8 * 88)  # (90 - 88) x 8
+    assert (wave["gave_up_units"], wave["gained_units"], wave["notional_units"]) == (16, 0, 8 * 88)  # (90 - 88) x 8
     ladder = desk.ask(
         "SELECT rank, of_n, account, lots, lots_ahead, percentile_accounts_ppm, gave_up_units FROM desk_ladder ORDER BY rank", "example_a"
     )
@@ -95,8 +95,9 @@ def test_what_the_waves_say_adds_up_from_their_executions(desk: Warehouse) -> No
         row = found[wave["wave_id"]]
         assert (row["executions"], row["accounts_hit"]) == (len(mine), len({each["account"] for each in mine}))
         lost = [given_up(desk, each) for each in mine]
-        assert row["gave_up"] == usd(sum(lost))
-        assert row["needed_budget_units"] == wave["needed_budget"] == sum(map(abs, lost))  # as the wave itself had counted it
+        assert row["gave_up"] == usd(sum(units for units in lost if units > 0))
+        assert row["gained"] == usd(-sum(units for units in lost if units < 0))
+        assert (row["gave_up_units"], row["gained_units"]) == (wave["needed_budget"], wave["gained"])  # as the wave itself had counted it
         assert row["event_time"] == time_of(wave["event_time_us"])
         assert row["opened"].replace(tzinfo=None) == time_of(wave["opened_us"])
         assert (row["policy_id"], row["price_rule"]) == (RankPolicy(wave["policy_id"]).name, PriceRule(wave["price_rule"]).name)
@@ -121,7 +122,10 @@ def test_the_ladder_stands_in_the_order_of_the_ranking_with_every_haircut(desk: 
         value = source["position_lots"] * lot_value(desk, source)
         profit = Fraction((value - source["cost"]) * source["lots"], abs(source["position_lots"]))
         haircut = int(PPM * lost / profit) if lost > 0 and profit > 0 else 0
-        assert (row["gave_up"], row["haircut_ppm"]) == (usd(lost), haircut)
+        assert (row["gave_up"], row["gained"], row["haircut_ppm"]) == (usd(max(0, lost)), usd(max(0, -lost)), haircut)
+        assert (row["profit"], row["cost"]) == (usd(value - source["cost"]), usd(source["cost"]))
+        for name in ("group_wallet", "group_equity", "group_maintenance", "position_maintenance"):
+            assert row[name] == usd(source[name])
         assert (row["rank"], row["lots_ahead"], row["lights"], row["reason"]) == tuple(source[f] for f in ("rank", "lots_ahead", "lights", "reason"))
         largest[row["wave_id"]] = max(largest[row["wave_id"]], haircut)
     for wave in desk.records("adl-waves"):

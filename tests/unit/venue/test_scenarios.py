@@ -188,11 +188,11 @@ def test_the_walked_examples_are_the_files_that_are_shipped() -> None:
 
 
 def test_an_unknown_scenario_is_named_with_those_that_exist() -> None:
-    with pytest.raises(UsageProblem, match=r"no scenario 'oct'.*calm, cascade, oct-10-2025"):
+    with pytest.raises(UsageProblem, match=r"--scenario oct: there is no such scenario.*calm, cascade, oct-10-2025"):
         build("oct")
 
 
 @pytest.mark.parametrize("accounts", [0, 9, 20_001])
 def test_an_impossible_number_of_accounts_is_refused(accounts: int) -> None:
-    with pytest.raises(UsageProblem, match="10 to 20000"):
+    with pytest.raises(UsageProblem, match=f"--accounts {accounts}: scenario calm takes 10 to 20,000"):
         build("calm", accounts)
