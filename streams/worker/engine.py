@@ -10,7 +10,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from typing import Any
 
 from streams.bus.contract import Bus, TopicPartition
 from streams.commands.broker import kafka_bus, kafka_config
+from streams.domain.alarms import Alarm, Lasting
 from streams.engine.ownership import FixedOwnership, Ownership, ShardHost, doubling
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.snapshot import SnapshotStore
@@ -247,32 +248,43 @@ class _Shards:
         return True
 
     async def _survey_for_ever(self, runner: ShardRunner) -> None:
-        spec, told, held_back, told_held = runner.spec, frozenset[str](), HeldBack(), frozenset[TopicPartition]()
+        spec, told, held_back = runner.spec, frozenset[tuple[Alarm, str]](), HeldBack()
         while True:
             with suppress(BackstopError):  # whatever is wrong, the shard itself finds out
                 seen = await runner.survey()
                 ages = held_back.look(seen, time.monotonic())
                 self._tell(spec, seen, ages)
-                told_held = self._alarm_held_back(spec, seen, ages, told_held)
-                near = frozenset(f"{partition.topic}[{partition.partition}]" for partition in seen.near_retention(self._engine.retention_alarm))
-                if near - told:
-                    self._observer.on_alarm(spec, "retention_near_snapshot", {"inputs": sorted(near), "share": self._engine.retention_alarm})
-                told = near
+                near = sorted(_where(partition) for partition in seen.near_retention(self._engine.retention_alarm))
+                told = self._raise_new(spec, seen, ages, near, told)
+                self._observer.lasts(spec, self._lasting(runner, ages, len(near)))
             await asyncio.sleep(SURVEY_EVERY_S)
 
     def _too_long(self, ages: Mapping[TopicPartition, float]) -> dict[TopicPartition, float]:
         return {partition: age_s for partition, age_s in ages.items() if age_s * 1000 >= self._engine.held_back_alarm_ms}
 
-    def _alarm_held_back(
-        self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float], told: frozenset[TopicPartition]
-    ) -> frozenset[TopicPartition]:
-        """Raise the alarm for every input newly found to be held back for too long; those told of so far."""
+    def _raise_new(
+        self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float], near: list[str], told: frozenset[tuple[Alarm, str]]
+    ) -> frozenset[tuple[Alarm, str]]:
+        """Raise an alarm for every input newly found to be held back for too long, or to be deleted soon; those told of so far."""
+        late = {_where(partition): partition for partition in self._too_long(ages)}
+        for where, partition in late.items():
+            if (Alarm.INPUT_HELD_BACK, where) not in told:
+                facts = {"input": where, "offset": seen.held_back[partition], "age_s": int(ages[partition]), "records": seen.lag[partition]}
+                self._observer.on_alarm(spec, Alarm.INPUT_HELD_BACK, facts)
+        if any((Alarm.RETENTION_NEAR_SNAPSHOT, where) not in told for where in near):
+            self._observer.on_alarm(spec, Alarm.RETENTION_NEAR_SNAPSHOT, {"inputs": near, "share": self._engine.retention_alarm})
+        return frozenset([(Alarm.INPUT_HELD_BACK, where) for where in late] + [(Alarm.RETENTION_NEAR_SNAPSHOT, where) for where in near])
+
+    def _lasting(self, runner: ShardRunner, ages: Mapping[TopicPartition, float], near: int) -> Iterator[Lasting]:
+        """What the engine knows to last of the shard."""
+        now_us = int(time.time() * 1e6)
         late = self._too_long(ages)
-        for partition in late.keys() - told:
-            where = f"{partition.topic}[{partition.partition}]"
-            facts = {"input": where, "offset": seen.held_back[partition], "age_s": int(late[partition]), "records": seen.lag[partition]}
-            self._observer.on_alarm(spec, "input_held_back", facts)
-        return frozenset(late)
+        if late:
+            yield Lasting(Alarm.INPUT_HELD_BACK, "", len(late), now_us - int(max(late.values()) * 1e6))
+        if near:
+            yield Lasting(Alarm.RETENTION_NEAR_SNAPSHOT, "", near)
+        for alarm, count, age_ms in runner.spells():
+            yield Lasting(alarm, "", count, now_us - age_ms * 1000)
 
     def _tell(self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float]) -> None:
         labels: dict[str, Any] = {"task": spec.task, "shard": spec.shard}
@@ -281,7 +293,11 @@ class _Shards:
         self._metrics.set("consumer_lag_seconds", age if seen.lag_records else 0.0, **labels)
         self._metrics.set("input_held_back_seconds", max(ages.values(), default=0.0), **labels)
         reasons = [
-            f"{partition.topic}[{partition.partition}] has been held back by an open transaction for {age_s:.0f} s"
+            f"{_where(partition)} has been held back by an open transaction for {age_s:.0f} s"
             for partition, age_s in sorted(self._too_long(ages).items())
         ]
         self._health.tell(spec.name, "running", seen.lag_records, tuple(reasons))
+
+
+def _where(partition: TopicPartition) -> str:
+    return f"{partition.topic}[{partition.partition}]"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from streams.domain.batch import Outputs
+from streams.domain.batch import Outputs, Raised
 from streams.domain.conservation import Conservation
 
 
@@ -15,7 +15,7 @@ def totals(shard: int, second: int, *, money: int = 0, lots: int = 0, **more: An
     return {**row, **more}
 
 
-def hear(check: Conservation, *rows: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def hear(check: Conservation, *rows: dict[str, Any]) -> list[Raised]:
     out = Outputs()
     for row in rows:
         check.hear(row, out)
