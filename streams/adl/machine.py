@@ -35,7 +35,7 @@ class Adl:
         self.waves = Waves()
         self.open = OpenInstructions("adl_open")
         self.deciding = Deciding(market, self.requests, self.waves, self.open, offer)
-        # Since when no wave of a market has been answered by all shards, once one was late; until one is, or none asks.
+        # Since when no wave of a market has been answered by all shards, once one was late; until one is, or no episode needs one.
         self.unanswered: StateTable[MarketSide, int] = StateTable("adl_unanswered", MarketSide, int)
         self.wave_number = 0
 
@@ -111,8 +111,10 @@ class Adl:
         for side in self.requests.ready():
             if side not in self.waves.open and side.instrument in self.market.marks and self.market.allows(side.instrument, Use.ADL):
                 self._open_wave(side, now_us, marks_seen, out)
-        for side in [side for side in self.unanswered if side not in self.waves.open]:
-            del self.unanswered[side]
+        if len(self.unanswered):
+            asked_of = {key.instrument for key in self.requests.table}
+            for side in [side for side in self.unanswered if side.instrument not in asked_of]:
+                del self.unanswered[side]
         self.open.alarm_overdue(clock_us, out)
 
     def lasting(self) -> Iterator[Lasting]:

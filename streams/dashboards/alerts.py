@@ -24,7 +24,7 @@ class NoData(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One rule: fires where `query` is above `above` for `for_s` seconds. `name` is its uid, and the anchor of its entry in the runbook unless `entry` is.
+    """One rule: fires where `query` is above `above` for `for_s` seconds. `name` is its uid, and its entry of the runbook unless `entry` is.
 
     `panel` is the title of the panel of `board` to look at first. `window_s` is the time range that the query sees.
     """
@@ -116,7 +116,7 @@ ALERTS = (
         window_s=600,
         no_data=NoData.NO_DATA,
         summary="Money or lots of {{ $labels.asset }} do not cancel over all shards",
-        description="More than 5 event seconds of the last 10 minutes are off zero by one amount: it was counted twice, lost, or is not in the books.",
+        description="More than 5 event seconds of the last 10 minutes are off by one amount: it was counted twice, lost, or is not in the books.",
         board="quality",
         panel="Money over all shards",
         entry="conservation_violated",

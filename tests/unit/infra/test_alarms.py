@@ -30,8 +30,11 @@ def rules() -> dict[str, dict[str, Any]]:
 
 
 def sections() -> dict[str, str]:
-    parts = RUNBOOK.read_text(encoding="utf-8").split("\n## ")[1:]
-    return {name: body for name, body in (part.split("\n", 1) for part in parts)}
+    found = {}
+    for part in RUNBOOK.read_text(encoding="utf-8").split("\n## ")[1:]:
+        name, body = part.split("\n", 1)
+        found[name] = body
+    return found
 
 
 def raised() -> set[str]:
