@@ -5,12 +5,13 @@ do not know each other; what one decides and the other must hear goes through he
 is not known yet is held back, with what follows it in its pool, until it is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
 
 from streams.adl.machine import Adl
+from streams.domain.alarms import Alarm, Lasting
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
 from streams.domain.conservation import Conservation
 from streams.domain.events import NULL, DeadLetterReason, InsolvencyKind, InstructionKind
@@ -18,6 +19,7 @@ from streams.domain.market import Market, MarkPrice, Refused
 from streams.domain.marks import MarkTime
 from streams.domain.resolution import Unplaced, episode_of
 from streams.domain.state import Digested, StateTable, combine, scalars_from_arrow, scalars_to_arrow
+from streams.insurance_fund.lasting import lasting as fund_lasting
 from streams.insurance_fund.machine import InsuranceFund
 
 VERSION: Final = 4
@@ -89,7 +91,7 @@ class PoolsMachine:
         late = self.market.hear_time(instrument, event_us)
         if late is not None:
             out.refuse("marks", index, *late)
-            out.alarm("mark_ahead_of_time", instrument=instrument, event_time_us=event_us)
+            out.alarm(Alarm.MARK_AHEAD_OF_TIME, instrument=instrument, event_time_us=event_us)
             return
         mark = MarkPrice(int(c["mark_ticks"][index]), int(c["sequence"][index]), event_us, 0 if epoch == NULL else epoch)
         verdict = self.market.learn_mark(instrument, mark, int(c["grade"][index]))
@@ -106,7 +108,7 @@ class PoolsMachine:
             case "instruments":
                 refused = self.market.learn_instrument(row)
                 if refused is not None and row["instrument"] in self.market.instruments and self.market.standing(row["instrument"]).is_halted:
-                    out.alarm("instrument_halted", instrument=row["instrument"], version=row["version"])
+                    out.alarm(Alarm.INSTRUMENT_HALTED, instrument=row["instrument"], version=row["version"])
                 self._parameters_changed(row["pool"], out)
             case "pools":
                 refused = self.market.learn_pool(row)
@@ -136,10 +138,12 @@ class PoolsMachine:
                 return DeadLetterReason.UNKNOWN_SYMBOL, "an insolvency of unknown kind"
             if row["kind"] == InsolvencyKind.POSITION and (row["instrument"] is None or row["position_side"] is None):
                 return DeadLetterReason.BAD_VALUE, "a POSITION names its instrument and leg"
-        if not self._is_known(row) or any(held["pool"] == row["pool"] for _, held in self.held_rows.items()):
+        is_waited_for = any(held["pool"] == row["pool"] for _, held in self.held_rows.items())
+        if is_waited_for or not self._is_known(row):
             self.held_number += 1
             self.held_rows[self.held_number] = {**row, "stream": stream}
-            out.alarm("pool_or_instrument_unknown", pool=row["pool"], instrument=row["instrument"], stream=stream)
+            if not is_waited_for:
+                out.alarm(Alarm.POOL_OR_INSTRUMENT_UNKNOWN, pool=row["pool"], instrument=row["instrument"], stream=stream)
         else:
             self._obey(stream, row, out)
         return None
@@ -191,6 +195,24 @@ class PoolsMachine:
             "marks_seen": self.marks_seen, "held_number": self.held_number,
             "ahead_us": self.market.time.ahead_us, "is_witnessed": int(self.market.time.is_witnessed),
         }  # fmt: skip
+
+    def lasting(self) -> Iterator[Lasting]:
+        """What operators must know for as long as it lasts; read from the state, and no part of it."""
+        yield from self.conservation.lasting()
+        yield from fund_lasting(self.fund)
+        yield from self.adl.lasting()
+        held: dict[int, list[int]] = {}
+        for number in self.held_rows:
+            row = self.held_rows[number]
+            held.setdefault(row["pool"], []).append(row["time_us"])
+        for pool, times_us in held.items():
+            yield Lasting(Alarm.POOL_OR_INSTRUMENT_UNKNOWN, f"pool {pool}", len(times_us), min(times_us))
+        for instrument, trust in self.market.trust.items():
+            if trust.is_halted:
+                yield Lasting(Alarm.INSTRUMENT_HALTED, f"instrument {instrument}", 1)
+        overdue = [each.valid_until_us for room in (self.fund.open, self.adl.open) for _, each in room.table.items() if each.overdue]
+        if overdue:
+            yield Lasting(Alarm.INSTRUCTION_OVERDUE, "", len(overdue), min(overdue))
 
     def digest(self) -> bytes:
         """16 bytes over the whole state."""

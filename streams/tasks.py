@@ -1,12 +1,14 @@
 """Which machine runs in which task, and what can be asked of the machines together: the one place that joins the pure rooms and the engine."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from streams.domain.alarms import Lasting
 from streams.domain.batch import Outputs, Row
 from streams.engine.machine import Machine
 from streams.engine.task import TaskName
 from streams.pools import PoolsMachine
 from streams.risk.book import Book
+from streams.risk.lasting import lasting
 from streams.risk.machine import RiskMachine
 from streams.risk.totals import emit_totals
 
@@ -17,6 +19,15 @@ Group = tuple[int, int | None, int | None]  # account and, for an isolated group
 def machine_for(task: TaskName, shard: int, shard_count: int) -> Machine:
     """A new machine for a shard of a task."""
     return RiskMachine(shard, shard_count) if task == "accounts" else PoolsMachine(shard_count)
+
+
+def lasting_of(machine: Machine) -> Iterator[Lasting]:
+    """What a machine's state says that operators must know for as long as it lasts. Only between two steps."""
+    match machine:
+        case RiskMachine():
+            yield from lasting(machine)
+        case PoolsMachine():
+            yield from machine.lasting()
 
 
 def books_of(machines: Iterable[Machine]) -> list[Book]:

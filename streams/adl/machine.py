@@ -4,7 +4,7 @@ One wave at a time per (instrument, side) is asking. It waits for every shard un
 is given up, by the pool's parameter. What it instructed is executed beside later waves. When an answer comes late, its shard hears that it is over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from streams.adl.execution import execution_row, given_up, haircut_ppm, wave_row
 from streams.adl.requests import Market as MarketSide
 from streams.adl.requests import Requests
 from streams.adl.wave import Candidate, Chunk, Match, Standing, Wave, Waves, group_of
+from streams.domain.alarms import Alarm, Lasting
 from streams.domain.batch import Outputs
 from streams.domain.events import AnswerKind, LatePolicy, PositionSide
 from streams.domain.ids import identity
@@ -22,7 +23,7 @@ from streams.domain.instructions import OpenInstruction, OpenInstructions
 from streams.domain.instruments import Use
 from streams.domain.market import Market
 from streams.domain.resolution import Deleveraged, Episode, Group, Unplaced
-from streams.domain.state import Digested
+from streams.domain.state import Digested, StateTable
 
 
 class Adl:
@@ -34,18 +35,21 @@ class Adl:
         self.waves = Waves()
         self.open = OpenInstructions("adl_open")
         self.deciding = Deciding(market, self.requests, self.waves, self.open, offer)
+        # Since when no wave of a market has been answered by all shards, once one was late; until one is, or no episode needs one.
+        self.unanswered: StateTable[MarketSide, int] = StateTable("adl_unanswered", MarketSide, int)
         self.wave_number = 0
 
     @property
     def parts(self) -> tuple[Digested, ...]:
         """The tables; `wave_number` stands beside them."""
-        return self.requests.table, *self.waves.parts, self.open.table
+        return self.requests.table, *self.waves.parts, self.open.table, self.unanswered
 
     def restore(self, tables: Mapping[str, pa.RecordBatch], wave_number: int, decisions: int) -> None:
         """Take over the tables of a snapshot."""
         self.requests.restore(tables, decisions)
         self.open.restore(tables)
         self.waves.restore(tables, self.open.table)
+        self.unanswered.from_arrow(tables[self.unanswered.name])
         self.wave_number = wave_number
 
     def tell(self, position: Unplaced, *, is_fresh: bool, heard: int) -> None:
@@ -66,9 +70,14 @@ class Adl:
         self.deciding.directly(now_us, out)
         answered = {wave_id for wave_id, answers in self.waves.asking.items() if answers.shards == self.shard_count}
         late = {wave_id for wave_id in self.waves.asking if wave_id not in answered and clock_us > self.waves.waves[wave_id].late_us}
+        for wave_id in sorted(answered):
+            self.unanswered.pop(self.waves.waves[wave_id].market)
         for wave_id in sorted(late):
-            answers, policy = self.waves.asking[wave_id], self.waves.waves[wave_id].late_policy
-            out.alarm("wave_waits_for_shards", wave_id=wave_id, answered=answers.shards, of=self.shard_count, policy=policy.name)
+            answers, wave = self.waves.asking[wave_id], self.waves.waves[wave_id]
+            policy = wave.late_policy
+            if wave.market not in self.unanswered:
+                self.unanswered[wave.market] = wave.opened_us
+                out.alarm(Alarm.WAVE_WAITS_FOR_SHARDS, wave_id=wave_id, answered=answers.shards, of=self.shard_count, policy=policy.name)
             if policy == LatePolicy.GIVE_UP:
                 late.remove(wave_id)
                 self._done(self.deciding.give_up(wave_id, now_us, out, shard_count=self.shard_count), out, now_us)
@@ -102,7 +111,17 @@ class Adl:
         for side in self.requests.ready():
             if side not in self.waves.open and side.instrument in self.market.marks and self.market.allows(side.instrument, Use.ADL):
                 self._open_wave(side, now_us, marks_seen, out)
+        if len(self.unanswered):
+            asked_of = {key.instrument for key in self.requests.table}
+            for side in [side for side in self.unanswered if side.instrument not in asked_of]:
+                del self.unanswered[side]
         self.open.alarm_overdue(clock_us, out)
+
+    def lasting(self) -> Iterator[Lasting]:
+        """Waves that are asked again and again because a shard does not answer."""
+        since_us = [opened_us for _, opened_us in self.unanswered.items()]
+        if since_us:
+            yield Lasting(Alarm.WAVE_WAITS_FOR_SHARDS, "", len(since_us), min(since_us))
 
     def _open_wave(self, side: MarketSide, now_us: int, marks_seen: int, out: Outputs) -> None:
         """Ask every shard, at one vector of marks; the probe's time is that of the newest mark in it, which every shard's clock will reach."""
@@ -149,7 +168,7 @@ class Adl:
 
     def _too_late(self, row: Mapping[str, Any], out: Outputs, now_us: int) -> None:
         wave = self.waves.waves.get(row["wave_id"])
-        out.alarm("candidates_not_asked_for", wave_id=row["wave_id"], shard=row["shard"], chunk=row["chunk"])
+        out.alarm(Alarm.CANDIDATES_NOT_ASKED_FOR, wave_id=row["wave_id"], shard=row["shard"], chunk=row["chunk"])
         if row["chunk"] == row["chunks"] - 1:
             market = MarketSide(0, PositionSide.UNKNOWN) if wave is None else wave.market
             self.deciding.tell_over(out, row["wave_id"], row["pool"], market, now_us)

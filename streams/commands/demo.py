@@ -26,6 +26,7 @@ from streams.commands.demo_report import Outcome, document, report_lines
 from streams.commands.report import link, write_report
 from streams.commands.run_directory import Run
 from streams.commands.summary import summary_of
+from streams.domain.alarms import Alarm
 from streams.engine.digests import decision_digest, output_digest, state_digest
 from streams.engine.lockstep import LockStep, Progress
 from streams.engine.machine import Machine
@@ -78,9 +79,12 @@ class Watch:
     def on_step(self, stats: StepStats) -> None:
         """Nothing: progress is by event time."""
 
-    def on_alarm(self, spec: TaskSpec, name: str, facts: dict[str, Any]) -> None:
+    def on_idle(self, spec: TaskSpec) -> None:
+        """Nothing."""
+
+    def on_alarm(self, spec: TaskSpec, alarm: Alarm, facts: dict[str, Any]) -> None:
         """Count it."""
-        self.alarms[name] += 1
+        self.alarms[alarm] += 1
 
 
 class Captured:

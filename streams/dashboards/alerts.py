@@ -7,17 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from streams.dashboards.model import Board, Prom, Sql
+from streams.domain.alarms import Severity
 
 GROUP = "backstop"
 INTERVAL_S = 30
 RUNBOOK = "docs/runbook.md"
-
-
-class Severity(Enum):
-    """Whether somebody is woken."""
-
-    WARNING = "warning"
-    CRITICAL = "critical"
 
 
 class NoData(Enum):
@@ -30,7 +24,7 @@ class NoData(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One rule: fires where `query` is above `above` for `for_s` seconds. `name` is its uid and the anchor of its entry in the runbook.
+    """One rule: fires where `query` is above `above` for `for_s` seconds. `name` is its uid, and its entry of the runbook unless `entry` is.
 
     `panel` is the title of the panel of `board` to look at first. `window_s` is the time range that the query sees.
     """
@@ -47,6 +41,7 @@ class Alert:
     description: str
     board: str
     panel: str
+    entry: str = ""
 
     @property
     def uid(self) -> str:
@@ -56,7 +51,7 @@ class Alert:
     @property
     def runbook(self) -> str:
         """The entry of the runbook."""
-        return f"{RUNBOOK}#{self.name}"
+        return f"{RUNBOOK}#{self.entry or self.name}"
 
 
 # Values stand in ledger entries and in changes of state; of one event time the change comes later.
@@ -110,8 +105,10 @@ ALERTS = (
         Severity.CRITICAL,
         Sql(
             """
-            SELECT asset_symbol AS asset, toFloat64(countIf(difference != 0 OR lots_difference != 0)) AS seconds
-            FROM desk_conservation WHERE $__timeFilter_ms(event_time) GROUP BY asset ORDER BY asset
+            SELECT asset, max(same) AS seconds FROM (
+              SELECT asset_symbol AS asset, toFloat64(countIf(difference != 0 OR lots_difference != 0)) AS same
+              FROM desk_conservation WHERE $__timeFilter_ms(event_time) GROUP BY asset, difference_units, lots_difference)
+            GROUP BY asset ORDER BY asset
             """
         ),
         above=5,
@@ -119,9 +116,10 @@ ALERTS = (
         window_s=600,
         no_data=NoData.NO_DATA,
         summary="Money or lots of {{ $labels.asset }} do not cancel over all shards",
-        description="More than 5 event seconds of the last 10 minutes are off zero: something was counted twice, lost, or is not in the books.",
+        description="More than 5 event seconds of the last 10 minutes are off by one amount: it was counted twice, lost, or is not in the books.",
         board="quality",
         panel="Money over all shards",
+        entry="conservation_violated",
     ),
     Alert(
         "digest-mismatch",

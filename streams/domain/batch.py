@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.domain.alarms import Alarm
 from streams.domain.events import NULL, DeadLetterReason
 
 Column = NDArray[np.int64] | list[Any]
 Row = Mapping[str, Any]
+Raised = tuple[Alarm, dict[str, Any]]  # an alarm, and its facts
 UNDECODABLE = "undecodable"  # the pseudo-stream of records no schema could read; columns: account, source (index in the task's reading order)
 
 
@@ -93,7 +95,7 @@ class Outputs:
     rows: dict[str, list[tuple[int, Row]]] = field(default_factory=dict)  # stream -> [(partition, row)]
     columns: dict[str, list[ColumnRows]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
-    alarms: list[tuple[str, dict[str, Any]]] = field(default_factory=list)  # (snake_case name, facts)
+    alarms: list[Raised] = field(default_factory=list)
     order: list[str] = field(default_factory=list)  # the stream of every row emitted one by one, for topics that carry several
 
     def emit(self, stream: str, row: Row, partition: int = 0) -> None:
@@ -109,6 +111,6 @@ class Outputs:
         """Refuse one input row."""
         self.refusals.append(Refusal(stream, index, reason, detail, account))
 
-    def alarm(self, name: str, **facts: Any) -> None:
+    def alarm(self, alarm: Alarm, /, **facts: Any) -> None:
         """Tell the operator."""
-        self.alarms.append((name, facts))
+        self.alarms.append((alarm, facts))

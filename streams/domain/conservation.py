@@ -1,18 +1,22 @@
 """The zero-sum check over all shards: money and lots that come from nowhere or go nowhere are told to the operator.
 
-Shards read different partitions at their own pace, so a second's sums may differ from zero while one is behind; they may not for long.
+Shards read different partitions at their own pace. Of a pair of records one may be in the log when a second ends and the other not yet, so under
+load every second may be off zero, each by what was under way at its end: by another amount each time. What was lost, or counted twice, stays the
+same. So a difference is proven when one amount stands more often than any others together, and zero does not come up once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pyarrow as pa
 
+from streams.domain.alarms import Alarm, Lasting
 from streams.domain.batch import Outputs
 from streams.domain.state import Digested, StateTable
 
-GRACE_SECONDS: Final = 5
+PROOF_SECONDS: Final = 5  # more of them than this must say one amount again
+MONEY: Final = 0  # stands for the money of an asset where others name an instrument
 KEPT_SECONDS: Final = 60  # seconds of one asset kept while a shard has not spoken
 
 
@@ -26,28 +30,48 @@ class ShardSums:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """A sum that has been off zero since a second. `amount`: what most seconds say; `again`: how many more have said it again than something else.
+
+    Once it is proven it stays as it is, until the sum is zero.
+    """
+
+    amount: str
+    since_second: int
+    again: int = 0
+    is_proven: bool = False
+
+    def then(self, amount: str, second: int) -> "Difference":
+        """After another second with this amount, which is not zero."""
+        if self.is_proven:
+            return self
+        if amount == self.amount:
+            return replace(self, again=self.again + 1, is_proven=self.again + 1 > PROOF_SECONDS)
+        return replace(self, again=self.again - 1) if self.again else Difference(amount, second)
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """How an asset stands: its last complete second, since when its sums differ from zero, what has been said of it."""
+    """How an asset stands: its last complete second, and the sum of reconciliations that has been said of it."""
 
     second: int = -1
-    differs_since: int | None = None
-    alarmed: bool = False
     reconciliation: str = "0"
 
 
 class Conservation:
-    """Totals per (asset, second, shard) until a second is complete, and one verdict per asset."""
+    """Totals per (asset, second, shard) until a second is complete; one verdict per asset; the sums that are off zero, by (asset, instrument)."""
 
     def __init__(self, shard_count: int) -> None:
         self.shard_count = shard_count
         self.sums: StateTable[tuple[int, int, int], ShardSums] = StateTable("conservation_sums", tuple[int, int, int], ShardSums)
         self.verdicts: StateTable[int, Verdict] = StateTable("conservation_verdicts", int, Verdict)
+        self.differences: StateTable[tuple[int, int], Difference] = StateTable("conservation_differences", tuple[int, int], Difference)
         self._seconds: dict[int, dict[int, int]] = {}  # asset -> second -> shards heard
 
     @property
     def parts(self) -> tuple[Digested, ...]:
         """The tables."""
-        return self.sums, self.verdicts
+        return self.sums, self.verdicts, self.differences
 
     def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
         """Take over the tables of a snapshot."""
@@ -81,23 +105,45 @@ class Conservation:
 
     def _judge(self, asset: int, second: int, verdict: Verdict, out: Outputs) -> Verdict:
         shards = [self.sums[asset, second, shard] for shard in range(self.shard_count)]
-        money = sum(int(s.money) for s in shards)
-        lots: dict[int, int] = {}
-        for instrument, amount in (pair for s in shards for pair in s.lots):
-            lots[instrument] = lots.get(instrument, 0) + amount
-        wrong = {instrument: lots[instrument] for instrument in sorted(lots) if lots[instrument]}
-        verdict = replace(verdict, second=second)
+        sums = {MONEY: sum(int(s.money) for s in shards)}
+        for instrument, lots in (pair for s in shards for pair in s.lots):
+            sums[instrument] = sums.get(instrument, 0) + lots
+        self._compare(asset, second, sums, out)
         reconciliation = str(sum(int(s.reconciliation) for s in shards))
         if reconciliation != verdict.reconciliation:
-            out.alarm("reconciliation_difference", asset=asset, event_second=second, amount=int(reconciliation))
-            verdict = replace(verdict, reconciliation=reconciliation)
-        if not money and not wrong:
-            return replace(verdict, differs_since=None, alarmed=False)
-        since = second if verdict.differs_since is None else verdict.differs_since
-        late = second - since > GRACE_SECONDS
-        if late and not verdict.alarmed:
-            out.alarm("conservation_violated", asset=asset, event_second=second, since_second=since, amount=money, lots=wrong)
-        return replace(verdict, differs_since=since, alarmed=verdict.alarmed or late)
+            out.alarm(Alarm.RECONCILIATION_DIFFERENCE, asset=asset, event_second=second, amount=int(reconciliation))
+        return Verdict(second, reconciliation)
+
+    def _compare(self, asset: int, second: int, sums: Mapping[int, int], out: Outputs) -> None:
+        """Hold the sums against those of the seconds before, and say what has been proven just now."""
+        for key in [key for key in self.differences if key[0] == asset and not sums.get(key[1])]:
+            del self.differences[key]
+        proven: dict[int, Difference] = {}
+        for which in sorted(which for which, amount in sums.items() if amount):
+            known, amount = self.differences.get((asset, which)), str(sums[which])
+            new = Difference(amount, second) if known is None else known.then(amount, second)
+            self.differences[asset, which] = new
+            if new.is_proven and new is not known:
+                proven[which] = new
+        if proven:
+            since, money = min(each.since_second for each in proven.values()), proven.pop(MONEY, None)
+            lots = {instrument: int(each.amount) for instrument, each in proven.items()}
+            off = 0 if money is None else int(money.amount)
+            out.alarm(Alarm.CONSERVATION_VIOLATED, asset=asset, event_second=second, since_second=since, amount=off, lots=lots)
+
+    def lasting(self) -> Iterator[Lasting]:
+        """Assets with sums that are proven to be off zero, and how many of them."""
+        for asset, proven in self.proven().items():
+            if proven:
+                yield Lasting(Alarm.CONSERVATION_VIOLATED, f"asset {asset}", len(proven), min(proven) * 1_000_000)
+
+    def proven(self) -> dict[int, list[int]]:
+        """Of every asset that has been judged: since which seconds sums of it are off zero, of those that are proven to be."""
+        proven: dict[int, list[int]] = {asset: [] for asset in self.verdicts}
+        for (asset, _), difference in self.differences.items():
+            if difference.is_proven:
+                proven[asset].append(difference.since_second)
+        return proven
 
     def _drop(self, asset: int, up_to: int) -> None:
         """Forget seconds up to this one: each shard speaks of its seconds in order, so older ones can no longer become complete."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from streams.domain.alarms import Alarm
 from streams.domain.batch import Outputs
 from streams.domain.events import CauseKind, InstructionKind
 from streams.domain.ids import instruction_identity
@@ -134,7 +135,7 @@ class OpenInstructions:
         if not opened.heard:
             opened = replace(opened, heard=True, executed_lots=lots, executed_quote=quote, executed_amount=amount)
         elif (lots, amount) != (opened.executed_lots, opened.executed_amount):
-            out.alarm("result_parties_disagree", instruction_id=key, account=party, executed_lots=lots, executed_amount=amount)
+            out.alarm(Alarm.RESULT_PARTIES_DISAGREE, instruction_id=key, account=party, executed_lots=lots, executed_amount=amount)
         awaited = tuple(account for account in opened.awaited if account != party)
         if awaited:
             self.table[key] = replace(opened, awaited=awaited)
@@ -171,7 +172,9 @@ class OpenInstructions:
             opened = self.table.get(key)
             if opened is not None and not opened.overdue:
                 self.table[key] = replace(opened, overdue=True)
-                out.alarm("instruction_overdue", instruction_id=key, kind=opened.kind.name, valid_until_us=opened.valid_until_us, clock_us=clock_us)
+                out.alarm(
+                    Alarm.INSTRUCTION_OVERDUE, instruction_id=key, kind=opened.kind.name, valid_until_us=opened.valid_until_us, clock_us=clock_us
+                )
 
 
 def _int(row: InstructionRow, name: str) -> int:

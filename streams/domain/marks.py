@@ -6,6 +6,7 @@ The compiled path of risk/bands.py takes only marks that are plain by these rule
 from dataclasses import dataclass, replace
 from typing import Final
 
+from streams.domain.alarms import Alarm
 from streams.domain.events import DeadLetterReason, Grade
 from streams.domain.instruments import MAX_AHEAD_US, Instrument, Use
 
@@ -57,12 +58,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of the instrument, why the mark is refused (if it is), and the name of the alarm it raises (if it does)."""
+    """What becomes of the instrument, why the mark is refused (if it is), and the alarm it raises (if it does): once, when it freezes."""
 
     standing: Standing
     is_applied: bool = False
     refused: tuple[DeadLetterReason, str] | None = None
-    alarm: str | None = None
+    alarm: Alarm | None = None
 
 
 def judge(parameters: Instrument, known: Standing, heard: Heard, clock_us: int) -> Verdict:
@@ -75,7 +76,8 @@ def judge(parameters: Instrument, known: Standing, heard: Heard, clock_us: int) 
         return _seen_before(known, heard)
     if not 0 < heard.ticks <= parameters.max_mark_ticks:
         refused = DeadLetterReason.OUT_OF_BOUNDS, f"mark_ticks outside 1..{parameters.max_mark_ticks}"
-        return Verdict(replace(known, grade=int(Grade.FROZEN)), refused=refused, alarm="mark_out_of_bounds")
+        first = None if known.grade == Grade.FROZEN else Alarm.MARK_OUT_OF_BOUNDS
+        return Verdict(replace(known, grade=int(Grade.FROZEN)), refused=refused, alarm=first)
     if not parameters.allows(heard.grade, Use.DETECTION):
         return Verdict(replace(known, grade=heard.grade))
     applied = Standing(heard.ticks, heard.epoch, heard.sequence, heard.time_us, heard.grade)
@@ -89,7 +91,7 @@ def _seen_before(known: Standing, heard: Heard) -> Verdict:
     is_restarted = heard.epoch == known.epoch and heard.sequence < known.sequence and heard.time_us > known.time_us
     if not is_restarted or known.grade == Grade.FROZEN:
         return Verdict(known)
-    return Verdict(replace(known, grade=int(Grade.FROZEN)), alarm="mark_sequence_restarted")
+    return Verdict(replace(known, grade=int(Grade.FROZEN)), alarm=Alarm.MARK_SEQUENCE_RESTARTED)
 
 
 @dataclass(slots=True)

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from streams.bus.contract import Chunk, TopicPartition
+from streams.domain.alarms import Alarm
+from streams.domain.batch import Raised
 from streams.engine.chunks import cut, join
 from streams.engine.journal import StepRecord, open_chunk
+from streams.engine.spells import Spell
 from streams.engine.task import Step, TaskSpec
 from streams.engine.turns import counts_named
 from streams.topics import ACCOUNTS_READS, JOURNALS, POOLS_READS, TOPICS, Partitioning
@@ -44,7 +47,7 @@ class PoolsGate:
 
     Taken is (a) what lies before every shard's clock, once all that the shards announced has arrived, and nothing of a stream both read that
     its shards have not consumed; (b) everything, when the shards have consumed all that the pools task has seen or said, and all they
-    announced has arrived; (c) everything, when the patience is over: then an alarm names the shards that were late.
+    announced has arrived; (c) everything, when the patience is over: then an alarm names the shards that were late, once a spell.
     Where the exchange is in lock-step, (b) also waits until the shards have consumed the whole of its turn.
 
     What is taken is journaled as slices like any input, so the gate decides only when, and a re-run does not ask it. It counts records, not
@@ -64,7 +67,8 @@ class PoolsGate:
         self._journal: list[Chunk] = []  # read already, journaled with the next step
         self._before: dict[int, int] = {}  # clocks of shards as they were before that
         self._since_ms: int | None = None
-        self._alarms: list[tuple[str, dict[str, object]]] = []
+        self.spell = Spell()  # of going on without shards
+        self._alarms: list[Raised] = []
 
     @property
     def waiting(self) -> int:
@@ -93,7 +97,11 @@ class PoolsGate:
         if not late:
             taken = self._all()
         elif self._patience_ms is not None and now_ms - self._since_ms >= self._patience_ms:
-            self._alarms.append(("pools_went_on_without_shards", {"late": late, "waited_ms": now_ms - self._since_ms}))
+            new = self.spell.add(map(str, late), now_ms)
+            if new:
+                self._alarms.append(
+                    (Alarm.POOLS_WENT_ON_WITHOUT_SHARDS, {"late": [int(shard) for shard in new], "waited_ms": now_ms - self._since_ms})
+                )
             taken = self._all()
         else:
             taken = self._before_clocks() if self._arrived() else []
@@ -102,7 +110,7 @@ class PoolsGate:
             taken, self._journal, self._before = taken + self._journal, [], {}
         return taken
 
-    def alarms(self) -> list[tuple[str, dict[str, object]]]:
+    def alarms(self) -> list[Raised]:
         """What operators must know since the last call."""
         alarms, self._alarms = self._alarms, []
         return alarms

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from streams.bus.columns import ByteColumn
 from streams.bus.contract import Chunk, TopicPartition
+from streams.domain.alarms import Alarm
+from streams.domain.batch import Raised
 from streams.domain.events import NULL
 from streams.engine.chunks import cut
 from streams.engine.merge import EVENT_TIME_END_US
+from streams.engine.spells import Spell
 from streams.engine.task import TaskSpec
 from streams.wire.times import event_times
 
@@ -51,7 +54,8 @@ class TimeGate:
     not waited for. A shard of which this is true of all partitions holds nothing, and its records are not looked at.
 
     A partition that is known to hold more and gives nothing is waited for as long as the patience lasts (None: for ever). Then the others go on
-    without it until it gives something, and an alarm names it. What was taken is journaled as slices like any input: a re-run does not ask.
+    without it until it gives something, and an alarm names it, once a spell. What was taken is journaled as
+    slices like any input: a re-run does not ask.
 
     The merge time is the running maximum of event time in a partition, as in `merge.py`, with one reserve: a time that is followed, in its own
     partition, by one more than an hour earlier was no time, and holds nothing back; nor does anything pass by the word of one that nothing has
@@ -66,7 +70,8 @@ class TimeGate:
         self._share = max(1, HOLDS_RECORDS // len(self._lanes))
         self._filled: dict[TopicPartition, _Lane] = {}
         self._behind: list[_Lane] = []
-        self._alarms: list[tuple[str, dict[str, object]]] = []
+        self.spell = Spell()  # of going on without partitions
+        self._alarms: list[Raised] = []
         self.waiting = 0  # records that have been read and are not taken
 
     def push(self, chunks: Iterable[Chunk]) -> None:
@@ -111,7 +116,7 @@ class TimeGate:
         """How many records a read may bring: so memory stays bounded however far behind the shard is."""
         return max(self._share, HOLDS_RECORDS - self.waiting)
 
-    def alarms(self) -> list[tuple[str, dict[str, object]]]:
+    def alarms(self) -> list[Raised]:
         """What operators must know since the last call."""
         alarms, self._alarms = self._alarms, []
         return alarms
@@ -193,7 +198,9 @@ class TimeGate:
         if late:
             names = [f"{lane.partition.topic}[{lane.partition.partition}]" for lane in late]
             waited_ms = max(now_ms - (lane.since_ms or 0) for lane in late)
-            self._alarms.append(("went_on_without_partitions", {"partitions": names, "waited_ms": waited_ms}))
+            new = self.spell.add(names, now_ms)
+            if new:
+                self._alarms.append((Alarm.WENT_ON_WITHOUT_PARTITIONS, {"partitions": new, "waited_ms": waited_ms}))
         return bool(late)
 
 

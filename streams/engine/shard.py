@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import structlog
 
 from streams.bus.contract import Bus, Chunk
+from streams.domain.alarms import Alarm
+from streams.domain.batch import Raised
 from streams.engine.identity import grown, present, refuse_others
 from streams.engine.journal import note_after, seal, step_record
 from streams.engine.pacing import Pace, is_urgent
@@ -53,7 +55,10 @@ class Observer(Protocol):
     def on_step(self, stats: StepStats) -> None:
         """A step has been committed."""
 
-    def on_alarm(self, spec: TaskSpec, name: str, facts: dict[str, Any]) -> None:
+    def on_idle(self, spec: TaskSpec) -> None:
+        """There was nothing to take: the machine stands between two steps."""
+
+    def on_alarm(self, spec: TaskSpec, alarm: Alarm, facts: dict[str, Any]) -> None:
         """The machine or the gate has something for operators."""
 
 
@@ -63,7 +68,10 @@ class Silent:
     def on_step(self, stats: StepStats) -> None:
         """Do nothing."""
 
-    def on_alarm(self, spec: TaskSpec, name: str, facts: dict[str, Any]) -> None:
+    def on_idle(self, spec: TaskSpec) -> None:
+        """Do nothing."""
+
+    def on_alarm(self, spec: TaskSpec, alarm: Alarm, facts: dict[str, Any]) -> None:
         """Do nothing."""
 
 
@@ -183,6 +191,7 @@ class ShardRunner:
         try:
             while not stop.is_set():
                 if not await self._turn(wait_ms=GATE_WAIT_MS if self.waiting else IDLE_WAIT_MS, in_background=True):
+                    self._observer.on_idle(self.spec)
                     await asyncio.sleep(0)  # a bus in this process never waits by itself, and others must get their turns
             if leaves_snapshot():
                 await self.leave_snapshot()
@@ -219,6 +228,13 @@ class ShardRunner:
     def end_with(self, problem: BackstopError) -> None:
         """Let the next turn raise what was found out beside the turns."""
         self._problem = problem
+
+    def spells(self) -> list[tuple[Alarm, int, int]]:
+        """What the gate has gone on without: (alarm, how many shards or partitions, for how many milliseconds)."""
+        live = self._running()
+        gates = ((Alarm.POOLS_WENT_ON_WITHOUT_SHARDS, live.gate), (Alarm.WENT_ON_WITHOUT_PARTITIONS, live.order))
+        seen = [(alarm, gate.spell.look(self._now_ms())) for alarm, gate in gates if gate is not None]
+        return [(alarm, *spell) for alarm, spell in seen if spell is not None]
 
     def _running(self) -> Live:
         if self._live is None:
@@ -302,7 +318,7 @@ class ShardRunner:
                 continue
             taken = live.order.take(unread, self._now_ms())
             # From the step that takes this on, decisions may differ from those of a shard that had everything.
-            self._alarm([(name, {**facts, "step": live.task.number + 1}) for name, facts in live.order.alarms()])
+            self._alarm([(alarm, {**facts, "step": live.task.number + 1}) for alarm, facts in live.order.alarms()])
             if taken or not chunks:
                 return taken
             wait_ms = 0
@@ -378,6 +394,6 @@ class ShardRunner:
             )
         )
 
-    def _alarm(self, alarms: list[tuple[str, dict[str, Any]]]) -> None:
-        for name, facts in alarms:
-            self._observer.on_alarm(self.spec, name, facts)
+    def _alarm(self, alarms: list[Raised]) -> None:
+        for alarm, facts in alarms:
+            self._observer.on_alarm(self.spec, alarm, facts)

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from streams.bus.contract import Bus, Reader
+from streams.domain.alarms import Alarm
 from streams.engine.chunks import SliceReader
 from streams.engine.compare import Differs
 from streams.engine.journal import StepRecord, check_link, open_chunk, read_records, read_tail
@@ -26,14 +27,14 @@ POLL_MS = 20
 KEPT = 16  # snapshots remembered: more than anybody keeps where it matters which one is the oldest
 UNFOUNDED_SECONDS = 0.5  # between two looks for the genesis of a shard that nobody has run yet
 
-Alarm = Callable[[TaskSpec, str, dict[str, Any]], None]
+Tell = Callable[[TaskSpec, Alarm, dict[str, Any]], None]
 
 
 class Standby:
     """A standby of one shard. `follow` runs until it is told to stop or ends by itself; `hand_over` gives its state to a taker in this process."""
 
     def __init__(
-        self, bus: Bus, spec: TaskSpec, factory: MachineFactory, *, snapshots: SnapshotStore | None, patience_ms: int | None, alarm: Alarm
+        self, bus: Bus, spec: TaskSpec, factory: MachineFactory, *, snapshots: SnapshotStore | None, patience_ms: int | None, alarm: Tell
     ) -> None:
         self.spec = spec
         self.reran = 0  # steps since it began to follow
@@ -140,7 +141,7 @@ class Standby:
         if isinstance(problem, ConfigurationProblem):
             log.warning("standby_ended", task=self.spec.task, shard=self.spec.shard, reason=self.problem)
         else:
-            self._alarm(self.spec, "standby_differs", {"reason": self.problem})
+            self._alarm(self.spec, Alarm.STANDBY_DIFFERS, {"reason": self.problem})
 
 
 def _after(state: Recovered, record: StepRecord) -> Recovered:

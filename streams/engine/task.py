@@ -7,11 +7,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Literal
 
 from streams.bus.columns import ByteColumn, Numbers, joined_bytes, joined_numbers
 from streams.bus.contract import Chunk, Header, NewRecord, RecordBlock, TopicPartition, Writable
-from streams.domain.batch import UNDECODABLE, Batch, Outputs, Refusal, Row
+from streams.domain.batch import UNDECODABLE, Batch, Outputs, Raised, Refusal, Row
 from streams.engine.chunks import by_partition, join
 from streams.engine.machine import Machine
 from streams.engine.merge import Unreadable, merge
@@ -114,7 +114,7 @@ class Step:
     event_time_us: int
     state_digest: bytes
     held: int
-    alarms: list[tuple[str, dict[str, Any]]]
+    alarms: list[Raised]
 
     @property
     def taken(self) -> int:

@@ -102,7 +102,6 @@ async def verify_bus(
 async def read_journals(bus: Bus) -> dict[TaskSpec, list[StepRecord]]:
     """Every task of the deployment and its step records, chained as they must be.
 
-
     The deployment has the shape that its genesis says: a topic may have grown since, and nobody writes or reads there. Raises Differs (JOURNAL),
     UsageProblem for a part of a log or without a genesis.
     """

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from streams.domain.alarms import Alarm
 from streams.domain.batch import Outputs
 from streams.domain.events import FlowCause, PositionSide
 from streams.domain.instruments import Pool
@@ -205,7 +206,7 @@ class Books:
         """Take a fund flow: inventory and wallet as they stand afterwards, the end of its reserve, and its ledger entry if cash moved."""
         pool, instrument, cash = flow["pool"], flow["instrument"], flow["cash"]
         if flow["asset"] != self.market.pools[pool].asset:
-            out.alarm("fund_holds_another_asset", pool=pool, asset=flow["asset"])
+            out.alarm(Alarm.FUND_HOLDS_ANOTHER_ASSET, pool=pool, asset=flow["asset"])
             return  # it insures nobody here, and is counted in no sum of this pool
         if instrument is not None:
             self._hold(pool, instrument, Holding(flow["lots_after"], flow["cost_after"]))
@@ -216,8 +217,8 @@ class Books:
         opened = fund.is_opened or flow["cause"] == FlowCause.OPENING
         self.funds[pool] = replace(fund, partition=flow["partition"], wallet=wallet, ledger=total, gap=gap, entries=entries, is_opened=opened)
         self.touched[pool] = None
-        if gap != fund.gap:
-            out.alarm("fund_ledger_differs", pool=pool, ledger=total, wallet=wallet)
+        if gap and gap != fund.gap:
+            out.alarm(Alarm.FUND_LEDGER_DIFFERS, pool=pool, ledger=total, wallet=wallet)
         if cash:
             inventory_cost = self._cost_sum.get(pool, 0)
             out.emit("fund-ledger", ledger.entry(flow, number=entries, inventory_cost=inventory_cost, value=self.value(pool)))

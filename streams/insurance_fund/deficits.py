@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from streams.domain.alarms import Alarm
 from streams.domain.batch import Outputs
 from streams.domain.events import CauseKind, InstructionKind
 from streams.domain.ids import identity
@@ -156,7 +157,7 @@ class Deficits:
     def _refused(self, episode: Episode, deficit: Deficit, result_us: int, out: Outputs) -> Deficit:
         pool, refusals = self.books.market.pools[deficit.pool], deficit.refusals + 1
         if refusals % pool.retry_alarm_count == 0:
-            out.alarm("payments_refused", pool=deficit.pool, account=episode.group.account, refusals=refusals)
+            out.alarm(Alarm.PAYMENTS_REFUSED, pool=deficit.pool, account=episode.group.account, refusals=refusals)
         self._ready.pop(episode, None)
         self._waiting[episode] = None
         until_us = result_us + pause_after(refusals, pool.retry_pause_us)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from streams.domain.alarms import Alarm
 from streams.domain.batch import Outputs
 from streams.domain.events import CauseKind, InstructionKind
 from streams.domain.instructions import OpenInstruction, OpenInstructions, instruction_row
@@ -91,7 +92,7 @@ class Unwinds:
         due = unwind.due + (left if opened.lots > 0 else -left)
         refusals = unwind.refusals + 1 if is_refused else 0
         if refusals and refusals % pool.retry_alarm_count == 0:
-            out.alarm("orders_refused", account=pool.fund_account, instrument=unwind.instrument, refusals=refusals)
+            out.alarm(Alarm.ORDERS_REFUSED, account=pool.fund_account, instrument=unwind.instrument, refusals=refusals)
         until_us = now_us + pause_after(refusals, pool.retry_pause_us) if refusals else 0
         waits = unwind.waits or left > 0
         self._set(opened.cause_id, replace(unwind, due=due, open=unwind.open - 1, waits=waits, refusals=refusals, not_before_us=until_us))

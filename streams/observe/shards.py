@@ -1,30 +1,29 @@
-"""What running shards tell operators: every committed step counted, every alarm counted and logged."""
+"""What running shards tell operators: every committed step counted, every alarm shown, what lasts among them by the state of the machine."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from streams.domain.alarms import Alarm, Lasting
 from streams.domain.batch import UNDECODABLE, Batch, Outputs
 from streams.domain.events import AdlState, DeadLetterReason
 from streams.engine.machine import Machine
 from streams.engine.shard import StepStats
 from streams.engine.task import MachineFactory, TaskName, TaskSpec
+from streams.observe.alarms import ENGINE, MACHINE, AlarmBoard
 from streams.observe.dead_letters import DeadLetterLimit, dead_letters_of
-from streams.observe.logs import logger
 from streams.observe.metrics import SHARD, TABLE, Kind, Metrics, count_outputs
 from streams.pools import PoolsMachine
-
-log = logger(__name__)
+from streams.tasks import lasting_of
 
 DEAD_LETTERS_PER_MINUTE = 100  # of event time, by shard
-LIMIT_ALARM = "dead_letter_limit"
-MISMATCH_ALARM = "standby_differs"
+LOOK_EVERY_S = 1.0  # of the clock on the wall: what a step may cost to be watched has a bound
 # What only the owner of a shard says, and nobody corrects once it has gone.
 OWNERS_GAUGES = tuple(metric.name for metric in TABLE if metric.kind is Kind.GAUGE and metric.labels == SHARD and metric.name != "shard_running")
-POOLS_GAUGES = ("insurance_fund_value", "pool_in_adl", "mark_timestamp_seconds")
+POOLS_GAUGES = ("insurance_fund_value", "pool_in_adl", "mark_timestamp_seconds", "conservation_violations")
 
 
 class ObservedMachine:
@@ -89,8 +88,13 @@ def _marked(machine: Machine, batch: Batch) -> dict[int, int]:
 class ShardObserver:
     """Observer of all shards of a process. Steps run again in recovery are not counted: only committed ones are told."""
 
-    def __init__(self, metrics: Metrics, *, dead_letters_per_minute: int = DEAD_LETTERS_PER_MINUTE) -> None:
-        self._metrics = metrics
+    def __init__(
+        self, metrics: Metrics, *, dead_letters_per_minute: int = DEAD_LETTERS_PER_MINUTE, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._metrics, self._clock = metrics, clock
+        self._alarms = AlarmBoard(metrics, clock=clock)
+        self._looked: dict[tuple[str, int], float] = {}
+        self._unseen: dict[tuple[str, int], None] = {}  # shards that have stepped since
         self._limit = DeadLetterLimit(dead_letters_per_minute)
         self._machines: dict[tuple[str, int], ObservedMachine] = {}
         for reason in DeadLetterReason:  # a counter that begins with its first event has no increase that anybody could see
@@ -112,11 +116,13 @@ class ShardObserver:
         for name in ("fences", "digest_mismatches"):
             self._metrics.add(name, 0, task=spec.task, shard=spec.shard)
         self._metrics.set("shard_running", 0, task=spec.task, shard=spec.shard)
+        self._alarms.known(spec.task)
 
     def on_started(self, spec: TaskSpec) -> None:
         """The shard runs here, with the state that it was left in: of that, too, its gauges speak."""
         self._metrics.set("shard_running", 1, task=spec.task, shard=spec.shard)
         self._metrics.forget("standby_step", task=spec.task, shard=spec.shard)
+        self._look(spec.task, spec.shard, at_once=True)
         machine = self._machines[spec.task, spec.shard].inner
         if isinstance(machine, PoolsMachine):
             for pool in machine.market.pools:
@@ -129,6 +135,7 @@ class ShardObserver:
     def on_stopped(self, spec: TaskSpec) -> None:
         """The shard does not run here any more: what it said is the next owner's to say."""
         self._metrics.set("shard_running", 0, task=spec.task, shard=spec.shard)
+        self._alarms.left(spec.task, spec.shard)
         for name in OWNERS_GAUGES:
             self._metrics.forget(name, task=spec.task, shard=spec.shard)
         if spec.task == "pools":
@@ -158,6 +165,7 @@ class ShardObserver:
         count_outputs(metrics, machine.said)
         if machine.undecodable:
             metrics.add("dead_letters", machine.undecodable, reason=DeadLetterReason.UNDECODABLE.name)
+        self._look(stats.task, stats.shard)
         self._watch_dead_letters(stats, dead_letters_of(machine.said, machine.undecodable))
 
     def _watch_dead_letters(self, stats: StepStats, count: int) -> None:
@@ -165,14 +173,33 @@ class ShardObserver:
         count, is_passed = self._limit.add(stats.task, stats.shard, event_time_us=stats.event_time_us, count=count)
         self._metrics.set("dead_letters_this_minute", count, task=stats.task, shard=stats.shard)
         if is_passed:
-            self._metrics.add("alarms", task=stats.task, alarm=LIMIT_ALARM)
-            log.warning("alarm_raised", alarm=LIMIT_ALARM, task=stats.task, shard=stats.shard, count=count)
+            self._alarms.raised(stats.task, stats.shard, Alarm.DEAD_LETTER_LIMIT, {"count": count})
 
-    def on_alarm(self, spec: TaskSpec, name: str, facts: dict[str, Any]) -> None:
+    def on_alarm(self, spec: TaskSpec, alarm: Alarm, facts: dict[str, Any]) -> None:
         """Count and log an alarm."""
-        self._metrics.add("alarms", task=spec.task, alarm=name)
-        if name.startswith("conservation"):
-            self._metrics.add("conservation_violations", asset=facts.get("asset", ""))
-        elif name == MISMATCH_ALARM:
+        if alarm is Alarm.STANDBY_DIFFERS:
             self._metrics.add("digest_mismatches", task=spec.task, shard=spec.shard)
-        log.warning("alarm_raised", **{**facts, "alarm": name, "task": spec.task, "shard": spec.shard})
+        self._alarms.raised(spec.task, spec.shard, alarm, facts)
+
+    def on_idle(self, spec: TaskSpec) -> None:
+        """Nothing is under way: what the last steps changed is looked at, if it has not been."""
+        if (spec.task, spec.shard) in self._unseen:
+            self._look(spec.task, spec.shard)
+
+    def lasts(self, spec: TaskSpec, lasting: Iterable[Lasting]) -> None:
+        """What the engine has found to last: all of it, each time."""
+        self._alarms.lasts(spec.task, spec.shard, ENGINE, lasting)
+
+    def _look(self, task: str, shard: int, *, at_once: bool = False) -> None:
+        """Show what lasts by the state of the machine. It must not be in a step; once a second is enough, but the last state is always seen."""
+        key, now = (task, shard), self._clock()
+        if not at_once and now - self._looked.get(key, -LOOK_EVERY_S) < LOOK_EVERY_S:
+            self._unseen[key] = None
+            return
+        self._looked[key] = now
+        self._unseen.pop(key, None)
+        machine = self._machines[key].inner
+        self._alarms.lasts(task, shard, MACHINE, lasting_of(machine))
+        if isinstance(machine, PoolsMachine):
+            for asset, proven in machine.conservation.proven().items():
+                self._metrics.set("conservation_violations", len(proven), asset=asset)

@@ -19,7 +19,7 @@ from streams.domain.positions import fill_effect
 from streams.domain.state import StateTable
 from streams.risk import layout as k
 from streams.risk.bands import BandStore, MarkColumns, apply_mark, apply_marks, is_crossing
-from streams.risk.keys import Booked, Flow, GroupKey, PositionKey, Refused
+from streams.risk.keys import SUSPECT, Booked, Flow, GroupKey, PositionKey, Refused
 from streams.risk.rebuild import make_all_pending, rebuild_links, watch_all
 from streams.risk.table import EMPTY, RowIndex, RowTable, find, touch, touch_all
 
@@ -49,6 +49,7 @@ class Book:
         self.parameters: StateTable[int, Instrument] = StateTable("instrument_parameters", int, Instrument)
         self.pools: StateTable[int, Pool] = StateTable("pool_parameters", int, Pool)
         self.flows: StateTable[int, Flow] = StateTable("flows", int, Flow)
+        self.suspects: StateTable[int, int] = StateTable("suspects", int, int)  # account -> since when by the clock of marks; microseconds
         self._account_index, self._group_index, self._position_index = RowIndex(), RowIndex(), RowIndex()
         self._by_id: NDArray[np.int64] = np.full(1, EMPTY, np.int64)
         self._tiers: NDArray[np.int64] = np.zeros((0, 3), np.int64)
@@ -56,8 +57,6 @@ class Book:
         self._crossed: NDArray[np.int64] = np.zeros(0, np.int64)
         self._tables: k.Tables | None = None
         self._table_parts: tuple[Any, ...] = (None,) * 7
-
-    # -- what kernels see -------------------------------------------------------------------------------------------------------------
 
     def tables(self, more: int = 4) -> k.Tables:
         """The book for kernels, with room for `more` new accounts, groups (twice) and positions."""
@@ -75,8 +74,6 @@ class Book:
             self._table_parts = parts
             self._tables = k.Tables(*parts[:3], self.instruments.t, *parts[3:6], self._by_id, self._tiers, parts[6])
         return self._tables
-
-    # -- looking up -------------------------------------------------------------------------------------------------------------------
 
     def account_row(self, account: int) -> int:
         """Row of the account, or EMPTY."""
@@ -282,7 +279,11 @@ class Book:
 
     def set_flag(self, account_row: int, flag: int, *, on: bool) -> None:
         """Set or clear SUSPECT or OPENING."""
-        flags = int(self.accounts.rows["flags"][account_row])
+        flags, account = int(self.accounts.rows["flags"][account_row]), self.account_id(account_row)
+        if flag == SUSPECT and on and account not in self.suspects:
+            self.suspects[account] = self.time.us
+        elif flag == SUSPECT and not on:
+            self.suspects.pop(account)
         self.accounts.rows["flags"][account_row] = flags | flag if on else flags & ~flag
         self.watch(account_row)
 
@@ -380,11 +381,9 @@ class Book:
         """Set a position outright (SNAPSHOT)."""
         k.set_position(self.tables(), position, lots, cost)
 
-    # -- snapshots --------------------------------------------------------------------------------------------------------------------
-
     def parts(self) -> list[RowTable | StateTable[int, Any]]:
         """Everything that is state."""
-        return [self.accounts, self.groups, self.positions, self.instruments, self.parameters, self.pools, self.flows]
+        return [self.accounts, self.groups, self.positions, self.instruments, self.parameters, self.pools, self.flows, self.suspects]
 
     def restore(self, tables: Mapping[str, pa.RecordBatch]) -> None:
         """Take over a snapshot. Links, indexes and values are derived again."""

@@ -8,6 +8,7 @@ instrument. Bankruptcy quotes come from domain/bankruptcy.py. A group first seen
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from streams.domain.alarms import Alarm
 from streams.domain.bankruptcy import bankruptcy_quote
 from streams.domain.batch import Outputs
 from streams.domain.episodes import episode_id, group_fields
@@ -94,7 +95,8 @@ class Episodes:
         known = [pool for pool in sorted(set(held)) if pool in self._book.pools]
         known = known if held else [pool for pool, parameters in self._book.pools.items() if parameters.asset == asset]
         if not known:
-            out.alarm("episode_without_a_pool", account=self._book.group_key(group)[0], asset=asset)
+            if int(self._book.groups.rows["state"][group]) < GroupState.LIQUIDATABLE:  # it is said once
+                out.alarm(Alarm.EPISODE_WITHOUT_A_POOL, account=self._book.group_key(group)[0], asset=asset)
             for row in self._book.held(group):
                 self._waiting.wait(self._book.position_key(row), 0)
         return known[0] if known else 0
@@ -297,7 +299,7 @@ class Episodes:
         for (instruction_id, account), awaited in self.awaited.items():
             if awaited.valid_until_us < clock_us and not awaited.is_alarmed:
                 self.awaited[instruction_id, account] = replace(awaited, is_alarmed=True)
-                out.alarm("instruction_overdue", account=account, instruction_id=instruction_id)
+                out.alarm(Alarm.INSTRUCTION_OVERDUE, account=account, instruction_id=instruction_id)
 
     def _valid_us(self, episode: Episode) -> int:
         pool = self._book.pools.get(episode.pool)

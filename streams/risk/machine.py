@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from streams.domain.alarms import Alarm
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
 from streams.domain.events import CorrectionKind, DeadLetterReason, GroupState, InstructionKind, UpdateKind
 from streams.domain.instruments import Instrument, Pool, parse_instrument, parse_pool
@@ -34,7 +35,7 @@ from streams.risk.totals import emit_totals
 from streams.risk.updates import Updates
 from streams.risk.waiting import Waiting
 
-VERSION: Final = 4
+VERSION: Final = 5
 _OF_POOLS: Final = frozenset(InstructionKind[name] for name in ("TAKEOVER", "ADL", "UNWIND", "COVER", "SOCIALISE"))
 Handler = Callable[[dict[str, Any], int, Outputs], None]
 
@@ -152,7 +153,7 @@ class RiskMachine:
         if not int(self.book.accounts.rows["flags"][row]) & SUSPECT:
             self.book.set_flag(row, SUSPECT, on=True)
             self._say_account(account, GroupState.SUSPECT, time_us, out)
-            out.alarm("account_suspect", account=account)
+            out.alarm(Alarm.ACCOUNT_SUSPECT, account=account)
 
     def _say_account(self, account: int, state: GroupState, time_us: int, out: Outputs) -> None:
         row = {"event_time_us": time_us, "account": account, "asset": 0, "state": state, "episode": 0, "equity": 0, "maintenance": 0}
@@ -188,7 +189,7 @@ class RiskMachine:
         out.refuse("instruments", index, *refused)
         if known is not None and row["version"] > known.version:
             self.book.stand(number, self.book.standing(number).halted())
-            out.alarm("instrument_halted", instrument=number, version=row["version"])
+            out.alarm(Alarm.INSTRUMENT_HALTED, instrument=number, version=row["version"])
 
     def _pool(self, row: dict[str, Any], index: int, out: Outputs) -> None:
         parsed, is_first = parse_pool(row), row["pool"] not in self.book.pools
@@ -213,7 +214,7 @@ class RiskMachine:
         a = self.book.accounts.rows
         heard = int(a["seq"][account_row])
         if seq <= heard:
-            out.alarm("duplicates_ignored", stream=stream, count=1)
+            out.alarm(Alarm.DUPLICATES_IGNORED, stream=stream, count=1)
             return EMPTY
         is_part = stream == "account-updates" and row["kind"] == UpdateKind.SNAPSHOT
         a["seq"][account_row] = seq
@@ -222,10 +223,10 @@ class RiskMachine:
             a["missing"][account_row] = 1  # until the SNAPSHOT is whole
         elif heard == 0:
             self._lost(account_row, max(1, seq - 1), row, out)
-            out.alarm("account_not_opened", account=account, account_seq=seq)
+            out.alarm(Alarm.ACCOUNT_NOT_OPENED, account=account, account_seq=seq)
         elif seq > heard + 1:
             self._lost(account_row, seq - heard - 1, row, out)
-            out.alarm("account_events_missing", account=account, first=heard + 1, last=seq - 1)
+            out.alarm(Alarm.ACCOUNT_EVENTS_MISSING, account=account, first=heard + 1, last=seq - 1)
         if int(a["flags"][account_row]) & OPENING and not (is_part and seq == heard + 1):
             self._break_off(account_row, row, out)
         return account_row
@@ -251,7 +252,7 @@ class RiskMachine:
             if start > begun:
                 self.clock.now(int(rows.time_us[begun:start].max()))
             if duplicates:
-                out.alarm("duplicates_ignored", stream="fills", count=int(duplicates))
+                out.alarm(Alarm.DUPLICATES_IGNORED, stream="fills", count=int(duplicates))
             if group != EMPTY:
                 self.episodes.judge(int(group), self.clock.now_us, out)
             elif start < stop:
@@ -345,13 +346,13 @@ class RiskMachine:
             return
         letter = self.corrections.letter(row)
         if letter is None:
-            out.alarm("correction_ignored", account=row["account"], correction_id=row["correction_id"])
+            out.alarm(Alarm.CORRECTION_IGNORED, account=row["account"], correction_id=row["correction_id"])
             return
         account_row = self.book.ensure_account(row["account"], row["partition_"])
         self.corrections.close(row)
         self.corrections.count(account_row, row, letter)
         if record is None:
-            out.alarm("dead_letter_dropped", account=row["account"], reason=row["reason"])
+            out.alarm(Alarm.DEAD_LETTER_DROPPED, account=row["account"], reason=row["reason"])
         elif row["kind"] == CorrectionKind.FILL:
             self._book_fill(account_row, record, None, out)
         else:

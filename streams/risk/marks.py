@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from streams.domain.alarms import Alarm
 from streams.domain.batch import Outputs, Rows
 from streams.domain.events import DeadLetterReason
 from streams.domain.instruments import MAX_AHEAD_US, Instrument, Use
@@ -54,7 +55,7 @@ class Marks:
         row["time_us"] = self._clock.now(min(row["time_us"], self._clock.us))
         if not is_heard:
             out.refuse("marks", index, DeadLetterReason.OUT_OF_BOUNDS, f"more than {bound_us} us ahead of the clock of marks")
-            out.alarm("mark_ahead_of_time", instrument=number, event_time_us=row["event_time_us"])
+            out.alarm(Alarm.MARK_AHEAD_OF_TIME, instrument=number, event_time_us=row["event_time_us"])
         elif parameters is None:
             out.refuse("marks", index, DeadLetterReason.UNKNOWN_INSTRUMENT, f"instrument {number} is not known")
         else:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any, Final
 
+from streams.domain.alarms import Alarm
 from streams.domain.batch import Outputs
 from streams.domain.events import DeadLetterReason, FillKind, InstructionKind, Outcome
 from streams.domain.state import StateTable
@@ -90,7 +91,7 @@ class Results:
         self.over[key] = row["time_us"]
         heappush(self._by_time, (row["time_us"], key))
         if row["kind"] == InstructionKind.LIQUIDATE and not is_awaited:
-            out.alarm("result_not_awaited", account=row["account"], instruction_id=row["instruction_id"])
+            out.alarm(Alarm.RESULT_NOT_AWAITED, account=row["account"], instruction_id=row["instruction_id"])
             return None
         said = Executed(
             row["executed_lots"] if row["kind"] in _WITH_FILLS else 0,

@@ -7,6 +7,7 @@ a difference is alarmed and booked. The parts of a SNAPSHOT follow each other in
 from dataclasses import dataclass
 from typing import Any, Final
 
+from streams.domain.alarms import Alarm
 from streams.domain.batch import Outputs
 from streams.domain.events import DeadLetterReason, MarginMode, PositionSide, Role, UpdateKind
 from streams.domain.money import MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET
@@ -133,7 +134,7 @@ class Updates:
         if difference:
             self._book.move_wallet(group, difference)
             self._book.add_flow(row["asset"], difference, reconciliation=difference)
-            out.alarm("wallet_reconciled", account=row["account"], asset=row["asset"], difference=difference)
+            out.alarm(Alarm.WALLET_RECONCILED, account=row["account"], asset=row["asset"], difference=difference)
 
     # -- SNAPSHOT ---------------------------------------------------------------------------------------------------------------------
 

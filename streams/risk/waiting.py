@@ -6,6 +6,7 @@ Nothing is tried again because another instrument moved. After a refusal (nobody
 from dataclasses import dataclass, replace
 from typing import Final
 
+from streams.domain.alarms import Alarm
 from streams.domain.batch import Outputs
 from streams.domain.retries import pause_after
 from streams.domain.state import StateTable
@@ -84,7 +85,7 @@ class Waiting:
         refusals = known.refusals + 1
         self._set(position, Wait(1, time_us + pause_after(refusals, pause_us), refusals, known.unwanted))
         if refusals % alarm_count == 0:
-            out.alarm("orders_refused", account=position[0], instrument=position[1], refusals=refusals)
+            out.alarm(Alarm.ORDERS_REFUSED, account=position[0], instrument=position[1], refusals=refusals)
 
     def answered(self, position: PositionKey) -> None:
         """The market was asked: refusals are counted anew."""

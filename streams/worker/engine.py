@@ -12,7 +12,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from typing import Any
 
 from streams.bus.contract import Bus, TopicPartition
 from streams.commands.broker import kafka_bus, kafka_config
+from streams.domain.alarms import Alarm, Lasting
 from streams.engine.identity import AnotherTopic, what_to_do
 from streams.engine.ownership import OF_ONE_SHARD, FixedOwnership, Ownership, ShardHost, doubling
 from streams.engine.shard import RunnerOptions, ShardRunner
@@ -227,7 +228,7 @@ class _Shards:
             raise
         except OF_ONE_SHARD as problem:
             left, why = "failing", (str(problem),)
-            self._observer.on_alarm(spec, "shard_failed", {"reason": str(problem)})
+            self._observer.on_alarm(spec, Alarm.SHARD_FAILED, {"reason": str(problem)})
             raise
         finally:
             self._observer.on_stopped(spec)
@@ -257,7 +258,7 @@ class _Shards:
         return True
 
     async def _survey_for_ever(self, runner: ShardRunner) -> None:
-        spec, told, held_back, told_held = runner.spec, frozenset[str](), HeldBack(), frozenset[TopicPartition]()
+        spec, told, held_back = runner.spec, frozenset[tuple[Alarm, str]](), HeldBack()
         told_grown: Mapping[str, tuple[int, int]] = {}
         while True:
             with suppress(BackstopError):  # whatever is wrong, the shard itself finds out
@@ -265,11 +266,9 @@ class _Shards:
                 ages = held_back.look(seen, time.monotonic())
                 told_grown = await self._alarm_topics(runner, told_grown)
                 self._tell(spec, seen, ages, told_grown)
-                told_held = self._alarm_held_back(spec, seen, ages, told_held)
-                near = frozenset(f"{partition.topic}[{partition.partition}]" for partition in seen.near_retention(self._engine.retention_alarm))
-                if near - told:
-                    self._observer.on_alarm(spec, "retention_near_snapshot", {"inputs": sorted(near), "share": self._engine.retention_alarm})
-                told = near
+                near = sorted(_where(partition) for partition in seen.near_retention(self._engine.retention_alarm))
+                told = self._raise_new(spec, seen, ages, near, told)
+                self._observer.lasts(spec, self._lasting(runner, ages, len(near), told_grown))
             await asyncio.sleep(SURVEY_EVERY_S)
 
     async def _alarm_topics(self, runner: ShardRunner, told: Mapping[str, tuple[int, int]]) -> Mapping[str, tuple[int, int]]:
@@ -277,28 +276,45 @@ class _Shards:
         try:
             grown = await runner.look_at_topics()
         except AnotherTopic as problem:
-            self._observer.on_alarm(runner.spec, "topic_made_again", {"reason": str(problem)})
+            self._observer.on_alarm(runner.spec, Alarm.TOPIC_MADE_AGAIN, {"reason": str(problem)})
             runner.end_with(problem)
             raise
         for topic, (then, now) in grown.items():
             if topic not in told:
                 facts = {"topic": topic, "partitions": now, "partitions_read": then, "reason": what_to_do(topic, then, now)}
-                self._observer.on_alarm(runner.spec, "topic_has_grown", facts)
+                self._observer.on_alarm(runner.spec, Alarm.TOPIC_HAS_GROWN, facts)
         return grown
 
     def _too_long(self, ages: Mapping[TopicPartition, float]) -> dict[TopicPartition, float]:
         return {partition: age_s for partition, age_s in ages.items() if age_s * 1000 >= self._engine.held_back_alarm_ms}
 
-    def _alarm_held_back(
-        self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float], told: frozenset[TopicPartition]
-    ) -> frozenset[TopicPartition]:
-        """Raise the alarm for every input newly found to be held back for too long; those told of so far."""
+    def _raise_new(
+        self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float], near: list[str], told: frozenset[tuple[Alarm, str]]
+    ) -> frozenset[tuple[Alarm, str]]:
+        """Raise an alarm for every input newly found to be held back for too long, or to be deleted soon; those told of so far."""
+        late = {_where(partition): partition for partition in self._too_long(ages)}
+        for where, partition in late.items():
+            if (Alarm.INPUT_HELD_BACK, where) not in told:
+                facts = {"input": where, "offset": seen.held_back[partition], "age_s": int(ages[partition]), "records": seen.lag[partition]}
+                self._observer.on_alarm(spec, Alarm.INPUT_HELD_BACK, facts)
+        if any((Alarm.RETENTION_NEAR_SNAPSHOT, where) not in told for where in near):
+            self._observer.on_alarm(spec, Alarm.RETENTION_NEAR_SNAPSHOT, {"inputs": near, "share": self._engine.retention_alarm})
+        return frozenset([(Alarm.INPUT_HELD_BACK, where) for where in late] + [(Alarm.RETENTION_NEAR_SNAPSHOT, where) for where in near])
+
+    def _lasting(
+        self, runner: ShardRunner, ages: Mapping[TopicPartition, float], near: int, grown: Mapping[str, tuple[int, int]]
+    ) -> Iterator[Lasting]:
+        """What the engine knows to last of the shard."""
+        now_us = int(time.time() * 1e6)
         late = self._too_long(ages)
-        for partition in late.keys() - told:
-            where = f"{partition.topic}[{partition.partition}]"
-            facts = {"input": where, "offset": seen.held_back[partition], "age_s": int(late[partition]), "records": seen.lag[partition]}
-            self._observer.on_alarm(spec, "input_held_back", facts)
-        return frozenset(late)
+        if late:
+            yield Lasting(Alarm.INPUT_HELD_BACK, "", len(late), now_us - int(max(late.values()) * 1e6))
+        if near:
+            yield Lasting(Alarm.RETENTION_NEAR_SNAPSHOT, "", near)
+        for topic in grown:
+            yield Lasting(Alarm.TOPIC_HAS_GROWN, topic, 1)
+        for alarm, count, age_ms in runner.spells():
+            yield Lasting(alarm, "", count, now_us - age_ms * 1000)
 
     def _tell(self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float], grown: Mapping[str, tuple[int, int]]) -> None:
         labels: dict[str, Any] = {"task": spec.task, "shard": spec.shard}
@@ -307,8 +323,12 @@ class _Shards:
         self._metrics.set("consumer_lag_seconds", age if seen.lag_records else 0.0, **labels)
         self._metrics.set("input_held_back_seconds", max(ages.values(), default=0.0), **labels)
         reasons = [
-            f"{partition.topic}[{partition.partition}] has been held back by an open transaction for {age_s:.0f} s"
+            f"{_where(partition)} has been held back by an open transaction for {age_s:.0f} s"
             for partition, age_s in sorted(self._too_long(ages).items())
         ]
         reasons += [what_to_do(topic, then, now) for topic, (then, now) in grown.items()]
         self._health.tell(spec.name, "running", seen.lag_records, tuple(reasons))
+
+
+def _where(partition: TopicPartition) -> str:
+    return f"{partition.topic}[{partition.partition}]"

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from streams.bus.contract import Bus, NewRecord, TopicPartition
 from streams.bus.memory import MemoryBus
+from streams.domain.alarms import Alarm
 from streams.domain.batch import Batch, Outputs, Row
 from streams.domain.events import CauseKind, DeadLetterReason, FillKind, Grade, GroupState, InsolvencyKind, InstructionKind, MarginMode, PositionSide
 from streams.engine.chunks import read_all
@@ -102,7 +103,7 @@ class ToyPools(Toy):
         if stream == "insolvencies":
             told = self.state["lots"][str(row["account"])] = self.state["lots"].get(str(row["account"]), 0) + 1
             out.emit("instructions", instruction(row, told), row["partition"])
-            out.alarm("toy_insolvency_heard", account=row["account"])
+            out.alarm(Alarm.ORDERS_REFUSED, account=row["account"])
 
 
 def toy_machine(task: TaskName, shard: int, shard_count: int) -> Machine:

@@ -123,11 +123,24 @@ WORKERS = Row(
         Panel(
             "Alarms",
             Unit.NUMBER,
-            "Alarms raised by the machines in each interval, by name.",
+            "Alarms raised in each interval, by severity, task and name: events, and states that began.",
             Visual.TIME_SERIES,
-            (Prom("sum by (task, alarm) (increase(backstop_alarms_total[$__rate_interval]))", "{{task}} {{alarm}}"),),
+            (Prom("sum by (severity, task, alarm) (increase(backstop_alarms_total[$__rate_interval])) > 0", "{{severity}} {{task}} {{alarm}}"),),
             (TO_QUALITY,),
             bars=True,
+        ),
+        Panel(
+            "Alarms that last",
+            Unit.NUMBER,
+            "Cases of what alarms of states speak of, by severity, shard and name, for as long as they last. Empty: nothing does.",
+            Visual.TIME_SERIES,
+            (
+                Prom(
+                    "max by (severity, task, shard, alarm, of) (backstop_lasting_alarms)",
+                    f"{{{{severity}}}} {_SHARD} {{{{alarm}}}} {{{{of}}}}",
+                ),
+            ),
+            (TO_QUALITY,),
         ),
         Panel(
             "Notifications",

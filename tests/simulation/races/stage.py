@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 from streams.bus.contract import Chunk
 from streams.bus.memory import MemoryBus, MemoryReader
+from streams.domain.alarms import Alarm
 from streams.domain.events import (
     AdlWhen,
     InstructionKind,
@@ -238,9 +239,12 @@ class _Heard:
     def on_step(self, stats: Any) -> None:
         """Nothing."""
 
-    def on_alarm(self, spec: TaskSpec, name: str, facts: dict[str, Any]) -> None:
+    def on_idle(self, spec: TaskSpec) -> None:
+        """Nothing."""
+
+    def on_alarm(self, spec: TaskSpec, alarm: Alarm, facts: dict[str, Any]) -> None:
         """Keep it."""
-        self.alarms.append((name, facts))
+        self.alarms.append((alarm, facts))
 
 
 def run(seed: int, *, steps: int = 60, accounts: int = 10, even: bool = False) -> Race:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from streams.domain.alarms import Alarm
 from streams.domain.batch import Batch, Outputs, Refusal, Rows
 from streams.domain.events import NULL, DeadLetterReason
 
@@ -40,7 +41,7 @@ def test_outputs_keep_the_order_of_each_stream() -> None:
 def test_refusals_and_alarms_are_kept_apart_from_rows() -> None:
     outputs = Outputs()
     outputs.refuse("fills", 4, DeadLetterReason.OUT_OF_BOUNDS, "lots", 11)
-    outputs.alarm("result_overdue", instruction_id=5)
+    outputs.alarm(Alarm.INSTRUCTION_OVERDUE, instruction_id=5)
     assert outputs.refusals == [Refusal("fills", 4, DeadLetterReason.OUT_OF_BOUNDS, "lots", 11)]
-    assert outputs.alarms == [("result_overdue", {"instruction_id": 5})]
+    assert outputs.alarms == [(Alarm.INSTRUCTION_OVERDUE, {"instruction_id": 5})]
     assert outputs.rows == {}

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from streams.domain.batch import Outputs
+from streams.domain.alarms import Alarm
+from streams.domain.batch import Outputs, Raised
 from streams.domain.conservation import Conservation
 
 
@@ -15,7 +16,7 @@ def totals(shard: int, second: int, *, money: int = 0, lots: int = 0, **more: An
     return {**row, **more}
 
 
-def hear(check: Conservation, *rows: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def hear(check: Conservation, *rows: dict[str, Any]) -> list[Raised]:
     out = Outputs()
     for row in rows:
         check.hear(row, out)
@@ -70,3 +71,47 @@ def test_it_goes_on_from_a_snapshot() -> None:
     other.restore({part.name: part.to_arrow() for part in check.parts})
     assert [part.lanes() for part in other.parts] == [part.lanes() for part in check.parts]
     assert hear(other, totals(1, 6)) == hear(check, totals(1, 6)) != []
+
+
+def lasts(check: Conservation) -> list[tuple[str, int, int | None]]:
+    assert all(each.alarm is Alarm.CONSERVATION_VIOLATED for each in check.lasting())
+    return [(each.of, each.count, each.since_us) for each in check.lasting()]
+
+
+def test_records_under_way_at_the_end_of_every_second_are_no_violation() -> None:
+    """Of each second one side of a trade is late by one second: never zero, never the same."""
+    check, under_way = Conservation(2), [13, -7, 22, 4, -9, 31, 5, -16, 8, 2]
+    alarms = [hear(check, totals(0, n, money=amount, lots=-amount), totals(1, n)) for n, amount in enumerate(under_way * 6)]
+    assert not any(alarms)
+    assert lasts(check) == []
+
+
+def test_what_is_missing_shows_between_records_that_are_under_way() -> None:
+    """7 are missing. In two seconds of three nothing is under way; in the third something is, another time something else."""
+    check, seconds = Conservation(1), [7 if n % 3 else 7 + n + 1 for n in range(30)]
+    said = [n for n, amount in enumerate(seconds) if hear(check, totals(0, n, money=amount))]
+    # 8 7 7 11 7 7 ...: from 7 on, every third second takes back one of two votes. The sixth vote above nothing is that of second 17.
+    assert len(said) == 1
+    assert lasts(check) == [("asset 1", 1, 1_000_000)]
+
+
+def test_a_violation_lasts_until_the_sum_is_zero_and_survives_a_restart() -> None:
+    check, other = Conservation(1), Conservation(1)
+    hear(check, *(totals(0, n, money=7, lots=1) for n in range(100, 120)))
+    assert lasts(check) == [("asset 1", 2, 100_000_000)]
+    other.restore({part.name: part.to_arrow() for part in check.parts})
+    assert lasts(other) == [("asset 1", 2, 100_000_000)]
+    assert hear(other, *(totals(0, n, money=7, lots=1) for n in range(120, 720))) == []
+    assert lasts(other) == [("asset 1", 2, 100_000_000)]
+    hear(other, totals(0, 720, money=7))
+    assert lasts(other) == [("asset 1", 1, 100_000_000)]
+    hear(other, totals(0, 721))
+    assert lasts(other) == []
+    assert other.proven() == {1: []}
+
+
+def test_each_sum_is_held_against_itself() -> None:
+    """Money is off by something else each second, lots of one instrument always by 2."""
+    check = Conservation(1)
+    alarms = hear(check, *(totals(0, n, money=n + 1, lots=2) for n in range(10)))
+    assert [(name, facts["amount"], facts["lots"]) for name, facts in alarms] == [("conservation_violated", 0, {7: 2})]

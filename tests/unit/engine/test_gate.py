@@ -216,3 +216,12 @@ def test_where_not_all_can_be_held_it_wants_what_has_been_announced_and_not_arri
     desk.arrives("insolvencies", 10, 11)
     desk.arrives("marks", 11, 12)
     assert desk.gate.wanted() == journals
+
+
+def test_going_on_without_a_shard_again_and_again_is_said_once() -> None:
+    desk = Desk(patience_ms=50)
+    for step in range(100):
+        desk.arrives("marks", 10 + step, now_ms=1_000 + 100 * step)
+        assert desk.takes(1_050 + 100 * step) == {"marks": [10 + step]}
+    assert [facts["late"] for _, facts in desk.gate.alarms()] == [[0, 1]]
+    assert desk.gate.spell.look(11_000) == (2, 9_950)

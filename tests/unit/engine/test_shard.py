@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from streams.bus.contract import Bus, TopicPartition
 from streams.bus.memory import MemoryBus
+from streams.domain.alarms import Alarm
 from streams.domain.batch import Row
 from streams.engine.chunks import read_all
 from streams.engine.compare import DifferenceClass, Differs
@@ -289,8 +290,11 @@ async def test_the_observer_hears_of_steps_and_alarms() -> None:
         def on_step(self, stats: Any) -> None:
             heard.append((stats.task, stats.step, stats.records, stats.outputs))
 
-        def on_alarm(self, spec: Any, name: str, facts: dict[str, Any]) -> None:
-            heard.append((spec.task, name, facts))
+        def on_idle(self, spec: Any) -> None:
+            heard.append((spec.task, "idle"))
+
+        def on_alarm(self, spec: Any, alarm: Alarm, facts: dict[str, Any]) -> None:
+            heard.append((spec.task, alarm, facts))
 
     accounts, pools = (runner(bus, s, observer=Listener()) for s in (spec(), spec("pools")))
     await accounts.start()
@@ -298,7 +302,7 @@ async def test_the_observer_hears_of_steps_and_alarms() -> None:
     await write(bus, [("fills", 0, fill(1, 4, -1)), ("marks", 0, mark(1))])
     assert await accounts.turn()
     assert await pools.turn()
-    assert heard == [("accounts", 1, 2, 2), ("pools", "toy_insolvency_heard", {"account": 4}), ("pools", 1, 2, 1)]
+    assert heard == [("accounts", 1, 2, 2), ("pools", Alarm.ORDERS_REFUSED, {"account": 4}), ("pools", 1, 2, 1)]
     assert await read_tail(bus, spec("pools")) is not None
     assert toy_machine("pools", 0, 1).version == 1
 

@@ -5,7 +5,7 @@ from streams.domain.events import DeadLetterReason
 from streams.engine.shard import StepStats
 from streams.observe.dead_letters import DeadLetterLimit, dead_letters_of
 from streams.observe.metrics import Metrics
-from streams.observe.shards import LIMIT_ALARM, ObservedMachine, ShardObserver
+from streams.observe.shards import ObservedMachine, ShardObserver
 from streams.risk.machine import RiskMachine
 
 SECOND = 1_000_000
@@ -52,7 +52,7 @@ def test_a_worker_counts_them_and_raises_the_alarm() -> None:
     observer.on_step(step(30 * SECOND))
     assert metrics.value("dead_letters", reason="OUT_OF_BOUNDS") == 1
     assert metrics.value("dead_letters_this_minute", task="accounts", shard=0) == 2
-    assert metrics.value("alarms", task="accounts", alarm=LIMIT_ALARM) == 1
+    assert metrics.value("alarms", task="accounts", alarm="dead_letter_limit", severity="critical", kind="event") == 1
     machine.said = said()
     observer.on_step(step(61 * SECOND))
     assert metrics.value("dead_letters_this_minute", task="accounts", shard=0) == 0

@@ -38,8 +38,8 @@ def test_counters_are_exposed_with_the_prefix_and_total() -> None:
 
 def test_two_metric_sets_in_one_process_do_not_share_values() -> None:
     first, second = Metrics(), Metrics()
-    first.add("alarms", task="pools", alarm="result_overdue")
-    assert second.value("alarms", task="pools", alarm="result_overdue") == 0
+    first.add("alarms", task="pools", alarm="standby_differs", severity="critical", kind="event")
+    assert second.value("alarms", task="pools", alarm="standby_differs", severity="critical", kind="event") == 0
 
 
 def test_an_unknown_metric_name_is_an_error() -> None:

@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streams.domain.alarms import Alarm
 from streams.domain.batch import Batch, Rows
 from streams.domain.events import AdlState, Grade
 from streams.engine.shard import StepStats
 from streams.engine.task import TaskSpec
 from streams.insurance_fund.states import Standing
 from streams.observe.metrics import Metrics
-from streams.observe.shards import MISMATCH_ALARM, ShardObserver
+from streams.observe.shards import ShardObserver
 from streams.pools import PoolsMachine
 from tests.support import pools_desk
 
@@ -95,7 +96,7 @@ def test_a_standby_that_differs_is_a_digest_mismatch_of_its_shard(metrics: Metri
     observer.on_known(ACCOUNTS)
     observer.on_standby(ACCOUNTS, 41)
     assert exposed(metrics, "standby_step") == {("accounts", "0"): 41}
-    observer.on_alarm(ACCOUNTS, MISMATCH_ALARM, {"reason": "state differs"})
+    observer.on_alarm(ACCOUNTS, Alarm.STANDBY_DIFFERS, {"reason": "state differs"})
     observer.on_standby(ACCOUNTS, None)
     assert exposed(metrics, "standby_step") == {("accounts", "0"): -1}
     assert exposed(metrics, "digest_mismatches_total") == {("accounts", "0"): 1}
