@@ -325,3 +325,14 @@ async def test_a_pools_task_far_behind_holds_a_bounded_number_of_records(monkeyp
     assert len(await everything(bus, "instructions")) == len(await everything(bus, "insolvencies")) > 0
     # A step of the toy announces at most one insolvency, and a read takes the journal of ten steps at most.
     assert most <= bound + 2 * read
+
+
+async def test_a_runner_says_without_whom_it_goes_on() -> None:
+    bus, pools = await toy_bus(shard_count=1), spec("pools")
+    late = ShardRunner(bus, pools, toy_machine, owner="late", options=RunnerOptions(patience_ms=0))
+    await late.start()
+    assert late.spells() == []
+    await write(bus, [("marks", 0, mark(1))])
+    assert await late.turn()
+    ((alarm, count, age_ms),) = late.spells()
+    assert (alarm, count, age_ms >= 0) == (Alarm.POOLS_WENT_ON_WITHOUT_SHARDS, 1, True)
