@@ -40,6 +40,7 @@ class PoolsMachine:
         self.marks_seen = 0  # records of marks given to the machine: a shard that was given as many knows the same marks
         self.held_rows: StateTable[int, dict[str, Any]] = StateTable("pools_held", int, dict[str, Any])
         self.held_number = 0
+        self._held_of: dict[int, dict[int, None]] = {}  # derived: numbers of the rows held, by pool, in order
 
     @property
     def version(self) -> int:
@@ -126,10 +127,15 @@ class PoolsMachine:
 
     def _parameters_changed(self, pool: int, out: Outputs) -> None:
         self.fund.parameters_changed(pool)
-        for number, held in list(self.held_rows.items()):
-            if self._is_known(held):
-                del self.held_rows[number]
+        for its_pool, numbers in list(self._held_of.items()):
+            for number in list(numbers):
+                held = self.held_rows[number]
+                if not self._is_known(held):
+                    break  # what follows it in its pool waits with it
+                del numbers[number], self.held_rows[number]
                 self._obey(held["stream"], held, out)
+            if not numbers:
+                del self._held_of[its_pool]
 
     def _told(self, stream: str, row: dict[str, Any], out: Outputs) -> Refused | None:
         """What a shard tells of a fund or a group: obeyed, held back, or why it is refused."""
@@ -138,10 +144,11 @@ class PoolsMachine:
                 return DeadLetterReason.UNKNOWN_SYMBOL, "an insolvency of unknown kind"
             if row["kind"] == InsolvencyKind.POSITION and (row["instrument"] is None or row["position_side"] is None):
                 return DeadLetterReason.BAD_VALUE, "a POSITION names its instrument and leg"
-        is_waited_for = any(held["pool"] == row["pool"] for _, held in self.held_rows.items())
+        is_waited_for = row["pool"] in self._held_of
         if is_waited_for or not self._is_known(row):
             self.held_number += 1
             self.held_rows[self.held_number] = {**row, "stream": stream}
+            self._held_of.setdefault(row["pool"], {})[self.held_number] = None
             if not is_waited_for:
                 out.alarm(Alarm.POOL_OR_INSTRUMENT_UNKNOWN, pool=row["pool"], instrument=row["instrument"], stream=stream)
         else:
@@ -201,12 +208,9 @@ class PoolsMachine:
         yield from self.conservation.lasting()
         yield from fund_lasting(self.fund)
         yield from self.adl.lasting()
-        held: dict[int, list[int]] = {}
-        for number in self.held_rows:
-            row = self.held_rows[number]
-            held.setdefault(row["pool"], []).append(row["time_us"])
-        for pool, times_us in held.items():
-            yield Lasting(Alarm.POOL_OR_INSTRUMENT_UNKNOWN, f"pool {pool}", len(times_us), min(times_us))
+        for pool, numbers in self._held_of.items():
+            since_us = self.held_rows[next(iter(numbers))]["time_us"]
+            yield Lasting(Alarm.POOL_OR_INSTRUMENT_UNKNOWN, f"pool {pool}", len(numbers), since_us)
         for instrument, trust in self.market.trust.items():
             if trust.is_halted:
                 yield Lasting(Alarm.INSTRUMENT_HALTED, f"instrument {instrument}", 1)
@@ -231,7 +235,9 @@ class PoolsMachine:
         self.market.time = MarkTime(scalars["clock_us"], scalars["ahead_us"], bool(scalars["is_witnessed"]))
         self.now_us, self.marks_seen = scalars["now_us"], scalars["marks_seen"]
         self.held_rows.from_arrow(tables[self.held_rows.name])
-        self.held_number = scalars["held_number"]
+        self.held_number, self._held_of = scalars["held_number"], {}
+        for number, held in self.held_rows.items():
+            self._held_of.setdefault(held["pool"], {})[number] = None
         self.adl.restore(tables, scalars["wave_number"], scalars["decisions"])
         self.fund.restore(tables)
         self.conservation.restore(tables)

@@ -156,3 +156,27 @@ def test_rows_of_the_same_time_in_a_later_batch_are_an_event_of_their_own() -> N
 def test_a_snapshot_of_another_shard_count_is_refused() -> None:
     with pytest.raises(AssertionError, match="1 shards"):
         PoolsMachine(2).restore(PoolsMachine(1).snapshot())
+
+
+def test_what_waits_for_an_instrument_holds_back_what_follows_it_in_its_pool() -> None:
+    desk = Desk()
+    desk.at(instrument(), pool(), desk.opening(1_000))
+    desk.at(desk.flow(FlowCause.TAKEOVER, lots=2, quote=200, number=2))  # nobody knows instrument 2 yet
+    desk.at(desk.flow(FlowCause.DEPOSIT, cash=500))
+    desk.at(instrument(3))
+    assert (desk.machine.held, desk.machine.fund.books.fund(1).wallet) == (2, 1_000)
+    desk.at(instrument(2))
+    assert (desk.machine.held, desk.machine.fund.books.fund(1).wallet, desk.machine.fund.books.holding(1, 2).lots) == (0, 1_500, 2)
+
+
+def test_what_waits_is_released_in_order_after_a_restore_too() -> None:
+    desk = Desk()
+    desk.at(instrument(), pool(), desk.opening(1_000))
+    desk.at(desk.flow(FlowCause.TAKEOVER, lots=2, quote=200, number=2))
+    restored = PoolsMachine(1)
+    restored.restore(desk.machine.snapshot())
+    desk.machine = restored
+    desk.at(desk.flow(FlowCause.DEPOSIT, cash=500))
+    assert desk.machine.held == 2
+    desk.at(instrument(2))
+    assert (desk.machine.held, desk.machine.fund.books.fund(1).wallet) == (0, 1_500)
