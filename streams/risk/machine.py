@@ -29,7 +29,7 @@ from streams.risk.marks import Marks
 from streams.risk.placements import Placements
 from streams.risk.refusals import dead_letter, fill_refusal, sequence_refusal
 from streams.risk.reservations import Reservations, Rooms
-from streams.risk.results import Results, is_party
+from streams.risk.results import Results, is_party, passed_on
 from streams.risk.table import EMPTY, touch
 from streams.risk.totals import emit_totals
 from streams.risk.updates import Updates
@@ -282,7 +282,7 @@ class RiskMachine:
         pool = fund_flows.fund_pool(self.book, row["account"])
         is_awaited = (row["instruction_id"], row["account"]) in self.episodes.awaited
         if row["leg"] == 0 and is_party(row, is_awaited=is_awaited, is_fund=pool is not None):
-            self.results.note(row["instruction_id"], row["account"], lots=abs(row["lots"]))
+            self.results.note(row["instruction_id"], row["account"], lots=abs(row["lots"]), quote=row["quote"])
         if pool is not None:
             fund_flows.fill_flow(self.book, pool, row, booked.cash, out)
         self.asking.changed(key, row["time_us"], out)
@@ -379,12 +379,12 @@ class RiskMachine:
             return
         if self.results.is_over(row):
             return
-        contradiction = self.results.contradiction(row, out, is_awaited=(row["instruction_id"], row["account"]) in self.episodes.awaited)
+        counts, contradiction = self.results.end(row, out, is_awaited=(row["instruction_id"], row["account"]) in self.episodes.awaited)
         if contradiction:
             self._refuse("instruction-results", index, row, contradiction, out)
-        self.placements.ended(row, out)
+        self.placements.ended(counts, out)
         if row["kind"] in _OF_POOLS:
-            out.emit("pool-results", self.results.passed_on(row))
+            out.emit("pool-results", passed_on(counts))
 
     # -- time -------------------------------------------------------------------------------------------------------------------------
 

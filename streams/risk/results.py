@@ -8,6 +8,7 @@ from typing import Any, Final
 from streams.domain.alarms import Alarm
 from streams.domain.batch import Outputs
 from streams.domain.events import DeadLetterReason, FillKind, InstructionKind, Outcome
+from streams.domain.money import MAX_VALUE
 from streams.domain.state import StateTable
 from streams.risk.keys import Refused
 
@@ -26,10 +27,11 @@ _WITH_UPDATES = (InstructionKind.COVER, InstructionKind.SOCIALISE)
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """What fills and updates of an account say of an instruction so far: absolute lots, absolute amount."""
+    """What fills and updates of an account say of an instruction so far: absolute lots, absolute amount, quote signed for the account."""
 
-    lots: int
-    amount: int
+    lots: int = 0
+    amount: int = 0
+    quote: int = 0
 
 
 class Results:
@@ -57,14 +59,12 @@ class Results:
         """Why a result cannot be applied, if it cannot."""
         if row["outcome"] == Outcome.UNKNOWN or row["kind"] == InstructionKind.UNKNOWN:
             return DeadLetterReason.UNKNOWN_SYMBOL, "outcome or kind is UNKNOWN"
-        if row["executed_lots"] < 0 or row["executed_amount"] < 0:
-            return DeadLetterReason.OUT_OF_BOUNDS, "executed_lots and executed_amount are absolute"
         return None
 
-    def note(self, instruction_id: int, account: int, *, lots: int = 0, amount: int = 0) -> None:
+    def note(self, instruction_id: int, account: int, *, lots: int = 0, amount: int = 0, quote: int = 0) -> None:
         """A fill or update of the account says it executed an instruction."""
-        known = self.executed.get((instruction_id, account)) or Executed(0, 0)
-        self.executed[instruction_id, account] = Executed(known.lots + lots, known.amount + amount)
+        known = self.executed.get((instruction_id, account)) or Executed()
+        self.executed[instruction_id, account] = Executed(known.lots + lots, known.amount + amount, known.quote + quote)
 
     def noted(self, allocated: Mapping[str, Any]) -> int:
         """Lots of an instruction of an allocation that fills have executed by now, while its result is out."""
@@ -76,33 +76,43 @@ class Results:
         is_over = (allocated["instruction_id"], allocated["account"]) in self.over
         return 0 if is_over else max(0, int(allocated["lots"]) - self.noted(allocated))
 
-    @staticmethod
-    def passed_on(row: Mapping[str, Any]) -> dict[str, Any]:
-        """The result as the pools task hears it: at the time at which the shard took it."""
-        return {**{name: row[name] for name in _PASSED_ON}, "event_time_us": row["time_us"]}
+    def end(self, row: dict[str, Any], out: Outputs, *, is_awaited: bool) -> tuple[dict[str, Any], Refused | None]:
+        """The result has come: how it counts, and how it differs from the account's fills and updates, if it does.
 
-    def contradiction(self, row: dict[str, Any], out: Outputs, *, is_awaited: bool) -> Refused | None:
-        """How the result differs from the account's fills and updates, if it does. What was noted of the instruction is forgotten; it is over.
-
-        Of an order to the market that nobody here awaits nothing was noted (see `is_party`): it cannot be compared, and is alarmed.
+        Whatever it says, it counts for what the records before it have moved. What was noted of the instruction is forgotten; it is over. Of an
+        order to the market that nobody here awaits nothing was noted (see `is_party`): it cannot be compared, and is alarmed.
         """
         key = (row["instruction_id"], row["account"])
-        executed = self.executed.pop(key) or Executed(0, 0)
+        executed = self.executed.pop(key) or Executed()
         self.over[key] = row["time_us"]
         heappush(self._by_time, (row["time_us"], key))
         if row["kind"] == InstructionKind.LIQUIDATE and not is_awaited:
             out.alarm(Alarm.RESULT_NOT_AWAITED, account=row["account"], instruction_id=row["instruction_id"])
-            return None
-        said = Executed(
-            row["executed_lots"] if row["kind"] in _WITH_FILLS else 0,
-            row["executed_amount"] if row["kind"] in _WITH_UPDATES else 0,
-        )
-        if said == executed:
-            return None
-        return (
-            DeadLetterReason.RESULT_CONTRADICTS_FILLS,
-            f"the result says {said.lots} lots and {said.amount} units, the account's records say {executed.lots} and {executed.amount}",
-        )
+            return row, None
+        lots = row["executed_lots"] if row["kind"] in _WITH_FILLS else 0
+        amount = row["executed_amount"] if row["kind"] in _WITH_UPDATES else 0
+        if (lots, amount) == (executed.lots, executed.amount) and abs(row["executed_quote"]) <= MAX_VALUE:
+            return row, None
+        said, moved = f"{lots} lots, {amount} units, quote {row['executed_quote']}", f"{executed.lots}, {executed.amount}, {executed.quote}"
+        why = f"the result says {said}; the account's records say {moved}"
+        return _as_moved(row, executed), (DeadLetterReason.RESULT_CONTRADICTS_FILLS, why)
+
+
+def passed_on(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A result as the pools task hears it: at the time at which the shard took it."""
+    return {**{name: row[name] for name in _PASSED_ON}, "event_time_us": row["time_us"]}
+
+
+def _as_moved(row: dict[str, Any], executed: Executed) -> dict[str, Any]:
+    """The result as it should have been. Its quote is signed for the instruction's account, which may be the other party."""
+    quote = -executed.quote if (row["executed_quote"] < 0) != (executed.quote < 0) else executed.quote
+    outcome = row["outcome"]
+    if executed.lots or executed.amount:
+        outcome = outcome if outcome == Outcome.FILLED else Outcome.PARTIAL
+    elif outcome in (Outcome.FILLED, Outcome.PARTIAL):
+        outcome = Outcome.UNFILLED
+    moved = {"executed_lots": executed.lots, "executed_amount": executed.amount, "executed_quote": quote, "outcome": outcome}
+    return {**row, **moved}
 
 
 def is_party(fill: Mapping[str, Any], *, is_awaited: bool, is_fund: bool) -> bool:
