@@ -41,6 +41,8 @@ class FillColumns(NamedTuple):
     margin_moved: NDArray[np.int64]
     kind: NDArray[np.int64]
     instruction_id: NDArray[np.int64]
+    price_ticks: NDArray[np.int64]
+    partition: NDArray[np.int64]
 
 
 @kernel
@@ -65,8 +67,8 @@ def _is_fast_fill(tables: Tables, fills: FillColumns, n: int) -> bool:
     account_row = find(tables.account_index, fills.account[n])
     if account_row == EMPTY or tables.accounts.rows["slow"][account_row] != 0:
         return False
-    if fills.account_seq[n] > tables.accounts.rows["seq"][account_row] + 1:
-        return False  # something is missing
+    if fills.account_seq[n] > tables.accounts.rows["seq"][account_row] + 1 or fills.partition[n] != tables.accounts.rows["partition"][account_row]:
+        return False  # something is missing, or stands where it should not
     if fills.kind[n] != _TRADE or fills.instruction_id[n] != _NULL or fills.margin_moved[n] != 0:
         return False
     if not _ONE_WAY <= fills.position_side[n] <= _SHORT or not _CROSS <= fills.margin_mode[n] <= _ISOLATED:
@@ -74,7 +76,18 @@ def _is_fast_fill(tables: Tables, fills: FillColumns, n: int) -> bool:
     instrument = fills.instrument[n]
     if not 0 < instrument < len(tables.by_id) or tables.by_id[instrument] == EMPTY:
         return False
-    return bool(0 < abs(fills.lots[n]) < _FAST_LOTS and abs(fills.quote[n]) <= _MAX_VALUE)
+    if not 0 < abs(fills.lots[n]) < _FAST_LOTS or abs(fills.quote[n]) > _MAX_VALUE:
+        return False
+    return bool(fills.price_ticks[n] == _NULL or _is_priced_alike(tables, fills, n))
+
+
+@kernel
+def _is_priced_alike(tables: Tables, fills: FillColumns, n: int) -> bool:
+    """Whether the quote is lots x price x value of a tick and lot, where the instrument's bounds keep that product small; exactly told elsewhere."""
+    row, ins, price = tables.by_id[fills.instrument[n]], tables.instruments.rows, fills.price_ticks[n]
+    if abs(price) > ins["max_mark_ticks"][row] or abs(fills.lots[n]) > ins["max_lots"][row]:
+        return False
+    return bool(fills.quote[n] == fills.lots[n] * price * ins["value_per_tick_lot"][row])
 
 
 @kernel

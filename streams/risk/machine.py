@@ -206,7 +206,7 @@ class RiskMachine:
 
     def _admit(self, stream: str, index: int, row: dict[str, Any], out: Outputs) -> int:
         """Row of the account if this is the next record of its one order, else EMPTY. A number left out is a loss: the account is SUSPECT."""
-        refused = sequence_refusal(row)
+        refused = sequence_refusal(self.book, row)
         if refused:
             self._refuse(stream, index, row, refused, out, is_counted=False)
             return EMPTY
@@ -245,7 +245,7 @@ class RiskMachine:
 
     def _fills(self, rows: Rows, start: int, stop: int, out: Outputs) -> None:
         """Plain trades compiled, the rest one by one."""
-        columns = FillColumns._make(np.asarray(rows.columns[name]) for name in FillColumns._fields)
+        columns = FillColumns._make([*(np.asarray(rows.columns[name]) for name in FillColumns._fields[:-1]), rows.partition])
         while start < stop:
             begun = start
             start, duplicates, group = apply_fills(self.book.tables(stop - start + 4), columns, start, stop)

@@ -19,15 +19,22 @@ def fill_refusal(book: Book, row: dict[str, Any]) -> Refused | None:
         return DeadLetterReason.UNKNOWN_SYMBOL, "position_side, margin_mode or kind is UNKNOWN"
     if not 0 < abs(row["lots"]) <= MAX_LOTS or abs(row["quote"]) > MAX_VALUE or abs(row["margin_moved"]) > MAX_VALUE:
         return DeadLetterReason.OUT_OF_BOUNDS, "lots, quote or margin_moved out of bounds"
+    if row["kind"] == FillKind.TRADE and row["price_ticks"] is not None:
+        quote = book.parameters[row["instrument"]].value(row["lots"], row["price_ticks"])
+        if quote != row["quote"]:
+            return DeadLetterReason.BAD_VALUE, f"quote {row['quote']} is not lots x price_ticks x value of a tick and lot, which is {quote}"
     return None
 
 
-def sequence_refusal(row: dict[str, Any]) -> Refused | None:
+def sequence_refusal(book: Book, row: dict[str, Any]) -> Refused | None:
     """Why a record has no place in the order of any account, if it has none."""
     if not 0 < row["account"] < MAX_ACCOUNT:
         return DeadLetterReason.OUT_OF_BOUNDS, f"account outside 1..{MAX_ACCOUNT - 1}"
     if not 0 < row["account_seq"] < MAX_SEQ:
         return DeadLetterReason.OUT_OF_BOUNDS, "account_seq is not a positive number below 2^53: the first record of an account has 1"
+    known = book.account_row(row["account"])
+    if known != EMPTY and (home := int(book.accounts.rows["partition"][known])) != row["partition_"]:
+        return DeadLetterReason.BAD_VALUE, f"the account has stood in partition {home} so far: all its records go to one partition, in their order"
     return None
 
 

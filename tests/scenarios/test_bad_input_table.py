@@ -1,6 +1,7 @@
 """Every row of docs/bad-input.md fed to the accounts task: the answer observed is the answer promised."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ class Shard(Desk):
 
     def __init__(self) -> None:
         super().__init__()
-        self.task = Task(TaskSpec("accounts", 0, 1, 1, "test"), self.machine)
-        self.offsets: dict[str, int] = {}
+        self.task = Task(TaskSpec("accounts", 0, 1, 2, "test"), self.machine)
+        self.offsets: dict[tuple[str, int], int] = {}
         self.take(instrument(), pool(), *self.opening(1, 1_000), *self.opening(2, 1_000))
         self.take(self.fill(1, 10, 1_000), self.fill(2, -10, -1_000), self.mark(100))
 
@@ -40,9 +41,10 @@ class Shard(Desk):
         return [new_record(stream, row) for stream, row in rows]
 
     def chunk(self, record: NewRecord, skipped: int = 0) -> Chunk:
-        start = self.offsets.get(record.topic, 0) + skipped
-        self.offsets[record.topic] = start + 1
-        return Chunk(record.topic, 0, start, start + 1, [start], [record.timestamp_ms], [record.key], [record.value], [()])
+        where = (record.topic, record.partition)
+        start = self.offsets.get(where, 0) + skipped
+        self.offsets[where] = start + 1
+        return Chunk(*where, start, start + 1, [start], [record.timestamp_ms], [record.key], [record.value], [()])
 
     def take(self, *rows: Record) -> Step:
         return self.take_records(*self.records(*rows))
@@ -187,6 +189,11 @@ def same_again(make: Callable[[Shard], Record]) -> Bad:
     return bad
 
 
+def elsewhere(make: Callable[[Shard], Record]) -> Bad:
+    """A record in another partition than all before it of its account."""
+    return lambda shard: [replace(shard.records(make(shard))[0], partition=1)]
+
+
 def at_sequence(change: int) -> Callable[[Shard], Record]:
     """A fill whose number is `change` away from the next one."""
 
@@ -213,6 +220,8 @@ INPUTS: dict[str, Bad] = {
     "mark of an unknown instrument": rows(mark(number=7)),
     "update of an impossible asset": rows(update(asset=0)),
     "fill of no lots": rows(fill(lots=0)),
+    "fill whose price says another quote": rows(fill(quote=101, price_ticks=100)),
+    "record in another partition": elsewhere(fill()),
     "fill beyond the bounds": rows(fill(lots=MAX_LOTS + 1)),
     "update beyond the bounds": rows(update(amount=MAX_WALLET + 1)),
     "account beyond the bounds": rows(lambda shard: shard.fill(0, 1, 100)),
