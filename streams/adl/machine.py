@@ -168,7 +168,7 @@ class Adl:
 
     def _too_late(self, row: Mapping[str, Any], out: Outputs, now_us: int) -> None:
         wave = self.waves.waves.get(row["wave_id"])
-        out.alarm(Alarm.CANDIDATES_NOT_ASKED_FOR, wave_id=row["wave_id"], shard=row["shard"], chunk=row["chunk"])
+        out.alarm(Alarm.CANDIDATES_NOT_ASKED_FOR, wave_id=row["wave_id"], answered_by=row["shard"], chunk=row["chunk"])
         if row["chunk"] == row["chunks"] - 1:
             market = MarketSide(0, PositionSide.UNKNOWN) if wave is None else wave.market
             self.deciding.tell_over(out, row["wave_id"], row["pool"], market, now_us)

@@ -176,7 +176,7 @@ ALARMS: Final[dict[Alarm, About]] = {
     ),
     Alarm.DEAD_LETTER_DROPPED: About(_INFO, _EVENT, "Operators let a dead letter go.", ("account", "reason"), "It is what two people asked for."),
     Alarm.CANDIDATES_NOT_ASKED_FOR: About(
-        _INFO, _EVENT, "A shard answered a wave that is over; it was told so.", ("wave_id", "shard"), "`wave_waits_for_shards` has alerted before."
+        _INFO, _EVENT, "A shard answered a wave that is over; it was told so.", ("wave_id",), "`wave_waits_for_shards` has alerted before."
     ),
     Alarm.DUPLICATES_IGNORED: About(
         _INFO, _EVENT, "Records with numbers heard already came again.", ("stream",), "Delivery may repeat; a number counts once."

@@ -192,13 +192,15 @@ class ShardHost:
                 await standby.close()
 
     async def _wait_out(self, seat: _Seat, problem: Exception, *, settled: bool) -> None:
-        """Leave a shard that failed alone for a while. Raises its problem where no other owned shard runs, or everything is to stop."""
+        """Leave a shard that failed alone for a while, or for good at a stop. Raises its problem where no other owned shard runs."""
         seat.failures = 1 if settled else seat.failures + 1
         seat.problem = problem
         running = [other.spec.name for other in self._seats if self.is_wanted(other.spec) and other.problem is None]
         log.error("shard_failed", task=seat.spec.task, shard=seat.spec.shard, in_a_row=seat.failures, others_run=running, reason=str(problem))
-        if self.is_stopping or not running:
+        if not running:
             raise problem
+        if self.is_stopping:
+            return
         try:
             await _within(seat.turned, self._rest(seat.failures))
         finally:

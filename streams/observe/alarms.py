@@ -43,7 +43,7 @@ class AlarmBoard:
         self._logged[case] = now, 0
         say = log.info if about.severity is Severity.INFO else log.warning
         repeated = {"not_logged": times} if times else {}
-        say("alarm_raised", **facts, **repeated, alarm=alarm, severity=about.severity, task=task, shard=shard)
+        say("alarm_raised", **{**facts, **repeated, "alarm": alarm, "severity": about.severity, "task": task, "shard": shard})
 
     def _count(self, task: str, alarm: Alarm, times: int) -> None:
         about = ALARMS[alarm]

@@ -13,7 +13,7 @@ from streams.observe.metrics import Metrics
 from streams.observe.shards import ShardObserver
 from streams.pools import PoolsMachine
 from tests.support.batches import Record
-from tests.support.pools_desk import Desk
+from tests.support.pools_desk import Desk, closed, deficit, pool
 
 POOLS = TaskSpec("pools", 0, 1, 1, "test")
 
@@ -85,17 +85,18 @@ def test_an_alarm_of_a_state_does_not_end_with_a_restart() -> None:
 
 
 def test_what_lasts_is_looked_at_once_a_second_and_the_last_state_always() -> None:
-    metrics, clock, machine = Metrics(), Clock(), PoolsMachine(1)
+    metrics, clock, desk = Metrics(), Clock(), Desk()
     observer = ShardObserver(metrics, clock=clock)
-    observer.watch(lambda *_: machine)("pools", 0, 1)
+    observer.watch(lambda *_: desk.machine)("pools", 0, 1)
     observer.on_started(POOLS)
-    machine.held_rows[1] = {"pool": 3, "time_us": 5_000_000}
+    desk.at(deficit(11, 5, pool=3))  # nobody knows that pool yet
     observer.on_step(stats(1))
     assert exposed(metrics, "lasting_alarms") == {}
     clock.now = 1.0
     observer.on_idle(POOLS)
     assert exposed(metrics, "lasting_alarms") == {("pools", "0", "pool_or_instrument_unknown", "critical", "pool 3"): 1}
-    del machine.held_rows[1]
+    desk.at(pool(pool=3, fund_account=33))
+    desk.at(closed(11, pool=3))
     observer.on_step(stats(2))
     clock.now = 2.5
     observer.on_step(stats(3))
@@ -138,3 +139,10 @@ def test_every_alarm_of_a_known_task_is_counted_from_nothing() -> None:
     ShardObserver(metrics).on_known(POOLS)
     samples: list[Any] = [s for family in metrics.registry.collect() for s in family.samples if s.name == "backstop_alarms_total"]
     assert {(s.labels["alarm"], s.value) for s in samples} == {(alarm, 0.0) for alarm in Alarm}
+
+
+@pytest.mark.parametrize("alarm", list(Alarm))
+def test_facts_named_like_what_every_line_says_end_nothing(alarm: Alarm) -> None:
+    with structlog.testing.capture_logs() as lines:
+        AlarmBoard(Metrics(), clock=Clock()).raised("pools", 3, alarm, {"shard": 1, "task": "x", "alarm": "y", "severity": "z", "lots": 5})
+    assert [(line["event"], line["alarm"], line["task"], line["shard"], line["lots"]) for line in lines] == [("alarm_raised", alarm, "pools", 3, 5)]
