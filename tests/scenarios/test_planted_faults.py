@@ -68,7 +68,7 @@ class OffByOne:
         for partition, row in mine:
             row["account_seq"] += self.shift
             if not self.planted and row["event_time_us"] > PLANTED_AT * SECOND_US:
-                row["lots"], self.planted = row["lots"] + 1, True
+                row["lots"], row["price_ticks"], self.planted = row["lots"] + 1, None, True  # with a price it would contradict itself
             if self.heals and not self.healed and row["event_time_us"] > HEALED_AT * SECOND_US:
                 self.healed, self.shift = True, 2
                 records = [*records, *self.snapshot(partition, row)]
