@@ -37,7 +37,7 @@ def fill(ran: Ran, account: int, **more: Any) -> dict[str, Any]:
         "lots": 1,
         "quote": row["mark_ticks"],
         "margin_moved": 0,
-        "price_ticks": row["mark_ticks"],
+        "price_ticks": None,
         "kind": FillKind.TRADE,
         "instruction_id": None,
         **more,
