@@ -27,7 +27,7 @@ class Giver(NamedTuple):
     position_lots: int
 
 
-class Room(NamedTuple):
+class Means(NamedTuple):
     """What a giver's group has: equity less what others may still cost it, and its maintenance; settlement units."""
 
     equity: int
@@ -68,7 +68,7 @@ class Allocation:
 Requirement = Callable[[int], int]  # maintenance of so many lots of the instrument at the wave's mark
 
 
-def allocate(wanted: Sequence[Wanted], givers: Sequence[Giver], groups: Sequence[Room], requirement: Requirement | None) -> Allocation:
+def allocate(wanted: Sequence[Wanted], givers: Sequence[Giver], groups: Sequence[Means], requirement: Requirement | None) -> Allocation:
     """Match the liquidated with the lots offered, both in their order.
 
     `requirement`: a giver's group keeps the maintenance of what it has left; None: it keeps zero. Quotes and losses of one liquidated position
@@ -104,7 +104,7 @@ def _part(whole: int, piece: Wanted, done: int, lots: int) -> int:
 class _Purse:
     """What givers and their groups still have as the pairs are made."""
 
-    def __init__(self, givers: Sequence[Giver], groups: Sequence[Room], requirement: Requirement | None) -> None:
+    def __init__(self, givers: Sequence[Giver], groups: Sequence[Means], requirement: Requirement | None) -> None:
         self._givers, self._requirement = givers, requirement
         self.free = [giver.offered_lots for giver in givers]
         self._position = [giver.position_lots for giver in givers]
@@ -156,7 +156,7 @@ class _Purse:
         self.free[place] -= lots
 
 
-def check(found: Allocation, wanted: Sequence[Wanted], givers: Sequence[Giver], groups: Sequence[Room], requirement: Requirement | None) -> None:
+def check(found: Allocation, wanted: Sequence[Wanted], givers: Sequence[Giver], groups: Sequence[Means], requirement: Requirement | None) -> None:
     """Stop loudly if the pairs do not add up, or take more than is offered, or leave a group of a giver below its floor.
 
     Recomputed from the pairs alone: a decision that breaks what it promises must not leave the machine.

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from streams.adl.allocation import Allocation, Giver, Room, Wanted, allocate
+from streams.adl.allocation import Allocation, Giver, Means, Wanted, allocate
 from streams.adl.matching import Side, may_meet, meet
 from streams.adl.requests import Market as MarketSide
 from streams.adl.requests import Requests, market_of
@@ -221,10 +221,10 @@ class Deciding:
             group = group_of(wave, candidate)
             numbers.setdefault(group, len(numbers))
             reserved[group] = min(reserved.get(group, candidate.room_reserved), candidate.room_reserved)
-        groups = [Room(0, 0)] * len(numbers)
+        groups = [Means(0, 0)] * len(numbers)
         for candidate in ranked:
             group = group_of(wave, candidate)
-            groups[numbers[group]] = Room(candidate.group_equity - reserved[group], candidate.group_maintenance)
+            groups[numbers[group]] = Means(candidate.group_equity - reserved[group], candidate.group_maintenance)
         givers = [Giver(numbers[group_of(wave, c)], c.offered_lots, abs(c.lots)) for c in ranked]
         instrument = self._market.instruments[wave.market.instrument]
         requirement = (lambda lots: instrument.maintenance(lots * wave.lot_value)) if wave.room_floor == RoomFloor.MAINTENANCE else None

@@ -132,7 +132,7 @@ class Books:
         """Signed lots of the inventory once open takeovers are filled."""
         return self.holding(pool, instrument).lots + self.pending_lots(pool, instrument)
 
-    def lots_within_bounds(self, pool: int, instrument: int, lots: int, *, sign: int, lot_value: int) -> int:
+    def lots_that_fit(self, pool: int, instrument: int, lots: int, *, sign: int, lot_value: int) -> int:
         """The most of these lots of direction `sign` that the fund's own account may add: its position's bound, and its cap of net notional."""
         held, cap = self.lots_to_come(pool, instrument), self.market.pools[pool].net_notional_cap
         most = lots_within_bounds(lots=lots, sign=sign, held_lots=held, max_lots=self.market.instruments[instrument].max_lots)

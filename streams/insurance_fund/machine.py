@@ -18,7 +18,7 @@ from streams.domain.resolution import Deleveraged, Episode, Unplaced, episode_of
 from streams.domain.state import Digested
 from streams.insurance_fund.books import Books, Reserve
 from streams.insurance_fund.deficits import Deficits
-from streams.insurance_fund.states import AdlStates, Refused
+from streams.insurance_fund.states import AdlStates, RefusedTakeover
 from streams.insurance_fund.takeover import bearable_lots, closing_lots
 from streams.insurance_fund.unwinds import Unwinds
 
@@ -80,14 +80,14 @@ class InsuranceFund:
         if taken < position.lots and loss > 0:
             left = position.lots - taken
             reason = f"takeover of {left:,} of {position.lots:,} lots refused: their loss, or the net notional, is too large"
-            refused = Refused(div_ceil(loss * left, position.lots), position.sign * left)
+            refused = RefusedTakeover(div_ceil(loss * left, position.lots), position.sign * left)
             self.states.refuse(position.pool, position.instrument, reason, refused, now_us=now_us, out=out)
         return taken, instruction_id
 
     def _bearable(self, position: Unplaced, mark: MarkPrice, loss: int) -> int:
         pool, instrument, sign = position.pool, position.instrument, position.sign
         lot_value = self.market.instruments[instrument].value(1, mark.ticks)
-        most = self.books.lots_within_bounds(pool, instrument, position.lots, sign=sign, lot_value=lot_value)
+        most = self.books.lots_that_fit(pool, instrument, position.lots, sign=sign, lot_value=lot_value)
         if loss > 0 and self.states.is_adl(pool, instrument):
             most = min(most, closing_lots(lots=position.lots, sign=sign, held_lots=self.books.lots_to_come(pool, instrument)))
         if not most:

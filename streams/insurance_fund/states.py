@@ -15,7 +15,7 @@ from streams.domain.state import StateTable
 from streams.insurance_fund.books import Books, PoolInstrument
 
 
-class Refused(NamedTuple):
+class RefusedTakeover(NamedTuple):
     """What the fund has refused: a loss, settlement units, and lots, signed for the fund."""
 
     loss: int
@@ -52,7 +52,7 @@ class AdlStates:
         """Whether takeovers there are refused."""
         return instrument in self._in_adl.get(pool, ())
 
-    def refuse(self, pool: int, instrument: int, reason: str, refused: Refused, *, now_us: int, out: Outputs) -> None:
+    def refuse(self, pool: int, instrument: int, reason: str, refused: RefusedTakeover, *, now_us: int, out: Outputs) -> None:
         """The fund has refused a takeover: that is entering ADL, until it could bear that."""
         if not self.is_adl(pool, instrument):
             self.books.touched[pool] = None
@@ -66,7 +66,7 @@ class AdlStates:
         if value < standing.needed or not standing.lots or lot_value is None:
             return value >= standing.needed
         lots, sign = abs(standing.lots), 1 if standing.lots > 0 else -1
-        return self.books.lots_within_bounds(pool, instrument, lots, sign=sign, lot_value=lot_value) == lots
+        return self.books.lots_that_fit(pool, instrument, lots, sign=sign, lot_value=lot_value) == lots
 
     def evaluate(self, now_us: int, out: Outputs) -> None:
         """At the end of an event: thresholds of the pools whose value may have changed, once their fund's opening balance is known."""

@@ -123,11 +123,10 @@ def _band(tables: Tables, group: int, equity: int, maintenance: int, count: int,
     if count == 0 or not priced or g["in_episode"][group] != 0 or state != g["state"][group]:
         _set_all(tables, group, NEVER_HIGH, NEVER_LOW)
         return state
-    strictest = max(_PPM, warning)
-    spare = _spare(tables, group, _gap(equity, maintenance, strictest, count, tiers), _SPARED, strictest)
+    at_maintenance, at_warning = _gap(equity, maintenance, _PPM, count, tiers), _gap(equity, maintenance, warning, count, tiers)
+    spare = _spare(tables, group, at_warning if warning > _PPM else at_maintenance, _SPARED, max(_PPM, warning))
     bankrupt = (_gap(equity, maintenance, 0, count, tiers) - spare) // count
-    liquidatable = (_gap(equity, maintenance, _PPM, count, tiers) - spare) // count
-    warned = (_gap(equity, maintenance, warning, count, tiers) - spare) // count
+    liquidatable, warned = (at_maintenance - spare) // count, (at_warning - spare) // count
     row = g["first_position"][group]
     while row != EMPTY:
         low, high = NEVER_LOW, NEVER_HIGH

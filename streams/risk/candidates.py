@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from streams.domain.bankruptcy import bankruptcy_quotes
 from streams.domain.batch import Outputs
-from streams.domain.events import AnswerKind, MarginMode, PositionSide, RankPolicy, RoomFloor
+from streams.domain.episodes import margin_mode
+from streams.domain.events import AnswerKind, PositionSide, RankPolicy, RoomFloor
 from streams.domain.instruments import Use
 from streams.domain.money import MAX_LOTS, quote_part_ceil
 from streams.domain.state import StateTable
@@ -129,7 +130,7 @@ class Probes:
         self._reservations.set(self._book.position_key(position), wave_id, lots)
         return {
             "account": self._book.account_id(account_row), "partition": int(self._book.accounts.rows["partition"][account_row]),
-            "position_side": int(p["side"][position]), "margin_mode": MarginMode.ISOLATED if g["instrument"][group] else MarginMode.CROSS,
+            "position_side": int(p["side"][position]), "margin_mode": margin_mode(int(g["instrument"][group])),
             "lots": int(p["lots"][position]), "offered_lots": lots, "cost": int(p["cost"][position]), "group_wallet": int(g["wallet"][group]),
             "group_equity": int(figures["group_equity"]), "group_maintenance": int(figures["group_maintenance"]),
             "position_maintenance": int(figures["position_maintenance"]), "room_reserved": reserved,

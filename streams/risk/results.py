@@ -105,7 +105,7 @@ def passed_on(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_moved(row: dict[str, Any], executed: Executed) -> dict[str, Any]:
     """The result as it should have been. Its quote is signed for the instruction's account, which may be the other party."""
-    quote = -executed.quote if (row["executed_quote"] < 0) != (executed.quote < 0) else executed.quote
+    quote = -executed.quote if row["executed_quote"] * executed.quote < 0 else executed.quote
     outcome = row["outcome"]
     if executed.lots or executed.amount:
         outcome = outcome if outcome == Outcome.FILLED else Outcome.PARTIAL

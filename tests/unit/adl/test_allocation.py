@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.adl.allocation import Allocation, Giver, Left, Pair, Room, Wanted, allocate, check
+from streams.adl.allocation import Allocation, Giver, Left, Means, Pair, Wanted, allocate, check
 
 RICH = 10**9
 Positions = list[tuple[int, int]]
@@ -20,7 +20,7 @@ def lot_by_lot(liquidated: Positions, offered: list[int]) -> list[tuple[int, int
     return [(*key, met.count(key)) for key in sorted(set(met))]
 
 
-def by_trying(wanted: list[Wanted], givers: list[Giver], groups: list[Room], required: Callable[[int], int]) -> list[tuple[int, int, int, int]]:
+def by_trying(wanted: list[Wanted], givers: list[Giver], groups: list[Means], required: Callable[[int], int]) -> list[tuple[int, int, int, int]]:
     """The slow twin with room: each giver in its turn gives lot after lot until one more would leave its group below its floor."""
     equity, kept = [group.equity for group in groups], [group.maintenance for group in groups]
     held, free, pairs = [giver.position_lots for giver in givers], [giver.offered_lots for giver in givers], []
@@ -53,9 +53,9 @@ books = st.tuples(
 )
 
 
-def everybody(offered: list[int]) -> tuple[list[Giver], list[Room]]:
+def everybody(offered: list[int]) -> tuple[list[Giver], list[Means]]:
     """Givers that never lack room."""
-    return [Giver(n, lots, lots) for n, lots in enumerate(offered)], [Room(RICH, 0) for _ in offered]
+    return [Giver(n, lots, lots) for n, lots in enumerate(offered)], [Means(RICH, 0) for _ in offered]
 
 
 @given(positions, offers)
@@ -85,16 +85,16 @@ def test_quotes_are_differences_of_the_cumulative_quote() -> None:
 
 @given(books)
 def test_down_to_zero_everybody_gives_what_lot_after_lot_would(book: tuple[list[tuple[int, ...]], ...]) -> None:
-    wanted, groups = [Wanted(*piece) for piece in book[0]], [Room(*group) for group in book[2]]
+    wanted, groups = [Wanted(*piece) for piece in book[0]], [Means(*group) for group in book[2]]
     givers = [Giver(group, offered, offered + more) for group, offered, more in book[1]]
     found = allocate(wanted, givers, groups, None)
-    nothing = by_trying(wanted, givers, [Room(group.equity, 0) for group in groups], lambda _: 0)
+    nothing = by_trying(wanted, givers, [Means(group.equity, 0) for group in groups], lambda _: 0)
     assert [(pair.liquidated, pair.offsetting, pair.lots, pair.loss) for pair in found.pairs] == nothing
 
 
 @given(books, st.integers(0, 20))
 def test_down_to_maintenance_everybody_gives_what_lot_after_lot_would(book: tuple[list[tuple[int, ...]], ...], rate: int) -> None:
-    wanted, groups = [Wanted(*piece) for piece in book[0]], [Room(*group) for group in book[2]]
+    wanted, groups = [Wanted(*piece) for piece in book[0]], [Means(*group) for group in book[2]]
     givers = [Giver(group, offered, offered + more) for group, offered, more in book[1]]
 
     def required(lots: int) -> int:
@@ -106,7 +106,7 @@ def test_down_to_maintenance_everybody_gives_what_lot_after_lot_would(book: tupl
 
 def test_who_cannot_give_ten_lots_at_twenty_under_the_mark_gives_two_and_the_next_in_rank_the_rest() -> None:
     # Long 10 at a bankruptcy quote of 900, the mark at 70: ten lots cost a taker 900 - 700 = 200, 20 a lot. S1 has 50, S2 1,300.
-    found = allocate([Wanted(10, 900, 200)], [Giver(0, 10, 10), Giver(1, 10, 10)], [Room(50, 35), Room(1_300, 35)], None)
+    found = allocate([Wanted(10, 900, 200)], [Giver(0, 10, 10), Giver(1, 10, 10)], [Means(50, 35), Means(1_300, 35)], None)
     assert found.pairs == [Pair(0, 0, 2, 180, 40, 50), Pair(0, 1, 8, 720, 160, 1_300)]
     assert found.passed_over == {0}
 
@@ -116,26 +116,26 @@ def test_who_keeps_its_maintenance_is_passed_over() -> None:
     def required(lots: int) -> int:
         return -(-lots * 70 * 5 // 100)
 
-    found = allocate([Wanted(10, 900, 200)], [Giver(0, 10, 10), Giver(1, 10, 10)], [Room(50, 35), Room(1_300, 35)], required)
+    found = allocate([Wanted(10, 900, 200)], [Giver(0, 10, 10), Giver(1, 10, 10)], [Means(50, 35), Means(1_300, 35)], required)
     assert found.pairs == [Pair(0, 1, 10, 900, 200, 1_265)]
     assert found.passed_over == {0}
 
 
 def test_two_legs_of_one_group_are_charged_to_one_room() -> None:
     # 20 a lot: 50 bears two lots, whichever legs they come from.
-    found = allocate([Wanted(9, 0, 180)], [Giver(0, 2, 2), Giver(0, 5, 5)], [Room(50, 0)], None)
+    found = allocate([Wanted(9, 0, 180)], [Giver(0, 2, 2), Giver(0, 5, 5)], [Means(50, 0)], None)
     assert [(pair.offsetting, pair.lots, pair.room) for pair in found.pairs] == [(0, 2, 50)]
     assert [rest.lots for rest in found.left] == [7]
 
 
 def test_a_gain_is_no_room_for_a_later_loss() -> None:
     # The first position brings 90, but its fill may not come.
-    found = allocate([Wanted(3, 0, -90), Wanted(3, 0, 60)], [Giver(0, 6, 6)], [Room(25, 0)], None)
+    found = allocate([Wanted(3, 0, -90), Wanted(3, 0, 60)], [Giver(0, 6, 6)], [Means(25, 0)], None)
     assert [(pair.liquidated, pair.lots, pair.loss) for pair in found.pairs] == [(0, 3, -90), (1, 1, 20)]
 
 
 def test_one_position_that_nobody_can_bear_does_not_block_the_others() -> None:
-    found = allocate([Wanted(4, 0, 4_000), Wanted(4, 0, 40)], [Giver(0, 4, 4)], [Room(60, 0)], None)
+    found = allocate([Wanted(4, 0, 4_000), Wanted(4, 0, 40)], [Giver(0, 4, 4)], [Means(60, 0)], None)
     assert [(pair.liquidated, pair.lots) for pair in found.pairs] == [(1, 4)]
     assert found.left == [Left(0, 4, 0)]
 
@@ -152,6 +152,6 @@ def test_one_position_that_nobody_can_bear_does_not_block_the_others() -> None:
     ],
 )
 def test_a_decision_that_breaks_what_it_promises_does_not_leave_the_machine(pairs: list[Pair], words: str) -> None:
-    givers, groups = [Giver(0, 5, 5), Giver(0, 4, 9), Giver(1, 9, 9)], [Room(50, 0), Room(24, 0)]
+    givers, groups = [Giver(0, 5, 5), Giver(0, 4, 9), Giver(1, 9, 9)], [Means(50, 0), Means(24, 0)]
     with pytest.raises(AssertionError, match=words):
         check(Allocation(pairs), [Wanted(5, 50, 25)], givers, groups, None)

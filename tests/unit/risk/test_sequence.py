@@ -153,16 +153,17 @@ def test_the_pools_task_hears_results_of_its_own_instructions_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "counts"),
+    ("lots", "said", "counts"),
     [
-        ({"outcome": Outcome.FILLED, "executed_lots": 1_000_000, "executed_quote": 4 * 10**18}, (Outcome.FILLED, 3, 300)),
-        ({"outcome": Outcome.REJECTED, "executed_lots": 0, "executed_quote": 0}, (Outcome.PARTIAL, 3, 300)),
-        ({"outcome": Outcome.PARTIAL, "executed_lots": -3, "executed_quote": -300}, (Outcome.PARTIAL, 3, -300)),  # signed for the other party
+        (3, {"outcome": Outcome.FILLED, "executed_lots": 1_000_000, "executed_quote": 4 * 10**18}, (Outcome.FILLED, 3, 300)),
+        (3, {"outcome": Outcome.REJECTED, "executed_lots": 0, "executed_quote": 0}, (Outcome.PARTIAL, 3, 300)),
+        (-3, {"outcome": Outcome.REJECTED, "executed_lots": 0, "executed_quote": 0}, (Outcome.PARTIAL, 3, -300)),
+        (3, {"outcome": Outcome.PARTIAL, "executed_lots": -3, "executed_quote": -300}, (Outcome.PARTIAL, 3, -300)),  # signed for the other party
     ],
 )
-def test_the_pools_task_hears_what_the_fills_moved_whatever_the_result_says(said: dict[str, int], counts: tuple[int, int, int]) -> None:
+def test_the_pools_task_hears_what_the_fills_moved_whatever_the_result_says(lots: int, said: dict[str, int], counts: tuple[int, int, int]) -> None:
     desk = opened(10_000)
-    fill = desk.fill(1, 3, 300, kind=FillKind.ADL, instruction_id=7)
+    fill = desk.fill(1, lots, 100 * lots, kind=FillKind.ADL, instruction_id=7)
     row = {"instruction_id": 7, "kind": InstructionKind.ADL, "account": 1, "event_time_us": desk.now(), "account_seq": desk.seq(1)}
     out = desk.feed(fill, ("instruction-results", {**row, "executed_amount": 0, "reason": "", **said}))
     assert [r.reason for r in out.refusals] == [DeadLetterReason.RESULT_CONTRADICTS_FILLS]
