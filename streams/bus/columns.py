@@ -62,9 +62,11 @@ class ByteColumn(Sequence[bytes | None]):
 
     def compact(self) -> "ByteColumn":
         """The same items, over no more of the buffer than they span: joining slices must not carry along what others of it hold."""
-        present = self.sizes >= 0
-        low = int(self.starts[present].min(initial=len(self.data)))
-        high = int((self.starts + self.sizes)[present].max(initial=low))
+        starts, sizes = self.starts, self.sizes
+        if (sizes < 0).any():  # where no bytes are, says nothing
+            starts, sizes = starts[sizes >= 0], sizes[sizes >= 0]
+        low = int(starts.min(initial=len(self.data)))
+        high = int((starts + sizes).max(initial=low))
         return ByteColumn(self.data[low:high], self.starts - low, self.sizes)
 
     def take(self, places: Any) -> "ByteColumn":

@@ -125,10 +125,10 @@ def _part(topic: str, chunks: Sequence[Chunk], running: dict[TopicPartition, int
     for stream, part in found.items():
         columns, at = part.columns, part.good
         if order is not None:
-            place = np.empty(count, np.int64)
-            place[order] = np.arange(count)
-            own = np.argsort(place[at])
-            columns, at = _take(columns, own), at[own]
+            at = order if len(at) == count else order[labels[order] == TOPICS[topic].streams.index(stream)]
+            place = np.empty(count, np.int64)  # among the records read of this stream
+            place[part.good] = np.arange(len(part.good))
+            columns = _take(columns, place[at])
         rows.append(Rows(stream, columns, times[at], partition[at], offset[at]))
     reasons = {index: (reason, detail) for part in found.values() for index, reason, detail in part.bad}
     places = np.arange(count) if order is None else order

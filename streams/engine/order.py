@@ -16,6 +16,7 @@ from streams.engine.chunks import cut
 from streams.engine.merge import EVENT_TIME_END_US
 from streams.engine.spells import Spell
 from streams.engine.task import TaskSpec
+from streams.wire.kernels import accumulate
 from streams.wire.times import event_times
 
 Ints = NDArray[np.int64]
@@ -209,9 +210,8 @@ def merge_times(times: Ints, floor_us: int) -> Ints | None:
 
     None where a time more than LEAP_US before it shows that the maximum was none: then all that is not taken is looked at again.
     """
-    usable = _usable(times)
-    highest = np.maximum(np.maximum.accumulate(usable), floor_us) if len(usable) else usable
-    return None if ((usable != NULL) & (usable < highest - LEAP_US)).any() else highest
+    merged = np.empty_like(times)
+    return merged if accumulate(times, floor_us, EVENT_TIME_END_US, LEAP_US, merged) else None
 
 
 def corrected_times(times: Ints, floor_us: int) -> Ints:

@@ -3,13 +3,23 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streams.domain.batch import Rows
 from streams.domain.instruments import MAX_AHEAD_US
 from streams.domain.marks import MarkTime
 from streams.domain.state import StateTable
+from streams.risk.table import kernel
 
 SECOND_US = 1_000_000
+UNREAD = -1
+
+
+@kernel
+def _last_offsets(partition: NDArray[np.int64], offset: NDArray[np.int64], last: NDArray[np.int64]) -> None:
+    """The greatest offset of every partition that has a row, into `last`."""
+    for n in range(len(partition)):
+        last[partition[n]] = max(last[partition[n]], offset[n])
 
 
 class Clock:
@@ -45,9 +55,10 @@ class Clock:
     def read(self, topic: str, rows: Rows, start: int, stop: int) -> None:
         """Note how far a run of rows has read each of its topic's partitions."""
         partitions = rows.partition[start:stop]
-        for partition in np.unique(partitions):
-            last = int(rows.offset[start:stop][partitions == partition].max())
-            self.consumed[topic, int(partition)] = last + 1
+        last = np.full(int(partitions.max()) + 1, UNREAD, np.int64)
+        _last_offsets(partitions, rows.offset[start:stop], last)
+        for partition in np.flatnonzero(last != UNREAD).tolist():
+            self.consumed[topic, partition] = int(last[partition]) + 1
 
     def read_until(self) -> list[dict[str, Any]]:
         """As `shard-totals` states it."""

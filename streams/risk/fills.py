@@ -1,7 +1,8 @@
 """Fills compiled: plain trades of ordinary accounts in runs. Book.fill is the exact path and the twin (tests/unit/risk).
 
 The kernel stops in front of a row it is not meant for; the exact path in Python takes that row. Products: quotes and costs below 2^52
-(domain/money.py), lots below 2^31 on this path.
+(domain/money.py), lots below 2^31 on this path. Accounts and instruments are met at random: what a fill costs is waiting for memory. So rows are
+looked up AHEAD fills at a time, each lookup independent of the one before it, and the processor waits for many at once.
 """
 
 from typing import Final, NamedTuple
@@ -26,6 +27,7 @@ _MAX_VALUE: Final = MAX_VALUE
 _MAX_WALLET: Final = MAX_WALLET
 _MAX_ACCOUNT: Final = MAX_ACCOUNT
 _MAX_POSITIONS: Final = MAX_GROUP_POSITIONS
+AHEAD: Final = 128  # what so many fills touch fits a core's own cache
 
 
 class FillColumns(NamedTuple):
@@ -45,26 +47,64 @@ class FillColumns(NamedTuple):
     partition: NDArray[np.int64]
 
 
-@kernel
-def _fast_group(tables: Tables, account_row: int, instrument_row: int, side: int, mode: int) -> int:
-    """Group of a fill of an ordinary account, or EMPTY where the exact path must look (another margin mode)."""
-    ins = tables.instruments.rows
-    row = find(tables.position_index, position_key(account_row, ins["instrument"][instrument_row], side))
-    if row != EMPTY:
-        group = tables.positions.rows["group"][row]
-        is_isolated = tables.groups.rows["instrument"][group] != 0
-        return group if is_isolated == (mode == _ISOLATED) else EMPTY
-    if mode == _ISOLATED:
-        return add_group(tables, account_row, ins["asset"][instrument_row], ins["instrument"][instrument_row], side)
-    return add_group(tables, account_row, ins["asset"][instrument_row], 0, 0)
+class Ahead(NamedTuple):
+    """Rows of the next AHEAD fills, EMPTY where there was none when they were looked up. `touched` only keeps the compiler from dropping reads."""
+
+    account: NDArray[np.int64]
+    position: NDArray[np.int64]
+    touched: NDArray[np.int64]
+
+
+def new_ahead() -> Ahead:
+    """Room for what `apply_fills` looks up."""
+    return Ahead._make([np.zeros(AHEAD, np.int64) for _ in Ahead._fields])
 
 
 @kernel
-def _is_fast_fill(tables: Tables, fills: FillColumns, n: int) -> bool:
+def _look_ahead(tables: Tables, fills: FillColumns, start: int, stop: int, ahead: Ahead) -> None:
+    """Look up the rows of these fills, and touch what applying them will read."""
+    a, p, g = tables.accounts.rows, tables.positions.rows, tables.groups.rows
+    for n in range(start, stop):
+        is_account = 0 < fills.account[n] < _MAX_ACCOUNT
+        ahead.account[n - start] = find(tables.account_index, fills.account[n]) if is_account else EMPTY
+    for n in range(start, stop):
+        account_row = ahead.account[n - start]
+        is_key = account_row != EMPTY and 0 < fills.instrument[n] < len(tables.by_id) and _ONE_WAY <= fills.position_side[n] <= _SHORT
+        key = position_key(account_row, fills.instrument[n], fills.position_side[n])
+        ahead.position[n - start] = find(tables.position_index, key) if is_key else EMPTY
+    for n in range(start, stop):
+        row, account_row = ahead.position[n - start], ahead.account[n - start]
+        group = a["first_group"][account_row] if account_row != EMPTY else EMPTY  # most accounts have one
+        ahead.touched[n - start] = p["cost"][row] + p["slot"][row] if row != EMPTY else 0
+        if group != EMPTY:
+            ahead.touched[n - start] += g["wallet"][group] + g["spare"][group]
+
+
+@kernel
+def _group_of(tables: Tables, row: int, mode: int) -> int:
+    """Group of a position, or EMPTY where the exact path must look (another margin mode)."""
+    group = tables.positions.rows["group"][row]
+    is_isolated = tables.groups.rows["instrument"][group] != 0
+    return group if is_isolated == (mode == _ISOLATED) else EMPTY
+
+
+@kernel
+def _position_of(tables: Tables, fills: FillColumns, n: int, account_row: int) -> int:
+    """Row of the position of fill n, made if it is new, and with it its group."""
+    instrument_row = tables.by_id[fills.instrument[n]]
+    ins, side = tables.instruments.rows, fills.position_side[n]
+    instrument, asset = ins["instrument"][instrument_row], ins["asset"][instrument_row]
+    row = find(tables.position_index, position_key(account_row, instrument, side))
+    if row != EMPTY:  # made by a fill since it was looked up
+        return row
+    is_isolated = fills.margin_mode[n] == _ISOLATED
+    group = add_group(tables, account_row, asset, instrument, side) if is_isolated else add_group(tables, account_row, asset, 0, 0)
+    return add_position(tables, account_row, instrument_row, side, group)
+
+
+@kernel
+def _is_fast_fill(tables: Tables, fills: FillColumns, n: int, account_row: int) -> bool:
     """Whether row n is the next one of an ordinary known account, or one seen before, and only a plain trade well inside the bounds."""
-    if not 0 < fills.account[n] < _MAX_ACCOUNT:
-        return False
-    account_row = find(tables.account_index, fills.account[n])
     if account_row == EMPTY or tables.accounts.rows["slow"][account_row] != 0:
         return False
     if fills.account_seq[n] > tables.accounts.rows["seq"][account_row] + 1 or fills.partition[n] != tables.accounts.rows["partition"][account_row]:
@@ -91,14 +131,12 @@ def _is_priced_alike(tables: Tables, fills: FillColumns, n: int) -> bool:
 
 
 @kernel
-def _apply_fast_fill(tables: Tables, fills: FillColumns, n: int) -> int:
-    """Apply a fast fill; row of its group, or EMPTY where the exact path must decide instead (no money moved then)."""
-    account_row, instrument_row = find(tables.account_index, fills.account[n]), tables.by_id[fills.instrument[n]]
-    group = _fast_group(tables, account_row, instrument_row, fills.position_side[n], fills.margin_mode[n])
+def _apply_fast_fill(tables: Tables, fills: FillColumns, n: int, row: int) -> int:
+    """Apply a fast fill of a position's row; row of its group, or EMPTY where the exact path must decide instead (no money moved then)."""
+    instrument_row, group = tables.by_id[fills.instrument[n]], _group_of(tables, row, fills.margin_mode[n])
     if group == EMPTY:
         return EMPTY
     g, p = tables.groups.rows, tables.positions.rows
-    row = add_position(tables, account_row, instrument_row, fills.position_side[n], group)
     lots, cost, change, quote = p["lots"][row], p["cost"][row], fills.lots[n], fills.quote[n]
     if g["in_episode"][group] != 0 or p["reserved"][row] != 0 or abs(lots) >= _FAST_LOTS:
         return EMPTY
@@ -130,21 +168,25 @@ def _apply_fast_fill(tables: Tables, fills: FillColumns, n: int) -> int:
 
 
 @kernel
-def apply_fills(tables: Tables, fills: FillColumns, start: int, stop: int) -> tuple[int, int, int]:
+def apply_fills(tables: Tables, fills: FillColumns, start: int, stop: int, ahead: Ahead) -> tuple[int, int, int]:
     """Apply plain trades from `start` on, until one changes a group's state. Returns (first row not taken, duplicates passed over, group).
 
     The group is the one whose state the row before changed, or EMPTY.
     """
-    duplicates = 0
+    duplicates, a = 0, tables.accounts.rows
     for n in range(start, stop):
-        if not _is_fast_fill(tables, fills, n):
+        place = (n - start) % AHEAD
+        if place == 0:
+            _look_ahead(tables, fills, n, min(stop, n + AHEAD), ahead)
+        account_row, row = ahead.account[place], ahead.position[place]
+        if not _is_fast_fill(tables, fills, n, account_row):
             return n, duplicates, EMPTY
-        a = tables.accounts.rows
-        account_row = find(tables.account_index, fills.account[n])
         if fills.account_seq[n] <= a["seq"][account_row]:
             duplicates += 1
             continue
-        group = _apply_fast_fill(tables, fills, n)
+        if row == EMPTY:
+            row = _position_of(tables, fills, n, account_row)
+        group = _apply_fast_fill(tables, fills, n, row)
         if group == EMPTY:
             return n, duplicates, EMPTY
         a["seq"][account_row] = fills.account_seq[n]

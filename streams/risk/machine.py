@@ -23,7 +23,7 @@ from streams.risk.candidates import Probes
 from streams.risk.clock import Clock
 from streams.risk.corrections import PLACES, Corrections, record_of
 from streams.risk.episodes import Episodes
-from streams.risk.fills import FillColumns, apply_fills
+from streams.risk.fills import FillColumns, apply_fills, new_ahead
 from streams.risk.keys import ACCOUNT_EVENTS, OF_ACCOUNTS, OPENING, SUSPECT, Booked, Refused
 from streams.risk.marks import Marks
 from streams.risk.placements import Placements
@@ -246,9 +246,10 @@ class RiskMachine:
     def _fills(self, rows: Rows, start: int, stop: int, out: Outputs) -> None:
         """Plain trades compiled, the rest one by one."""
         columns = FillColumns._make([*(np.asarray(rows.columns[name]) for name in FillColumns._fields[:-1]), rows.partition])
+        ahead = new_ahead()
         while start < stop:
             begun = start
-            start, duplicates, group = apply_fills(self.book.tables(stop - start + 4), columns, start, stop)
+            start, duplicates, group = apply_fills(self.book.tables(stop - start + 4), columns, start, stop, ahead)
             if start > begun:
                 self.clock.now(int(rows.time_us[begun:start].max()))
             if duplicates:

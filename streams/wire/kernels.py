@@ -153,6 +153,22 @@ def read_place(data: Bytes, starts: Ints, sizes: Ints, head: Bytes, nullable: ND
 
 
 @kernel
+def accumulate(times: Ints, floor: int, end: int, leap: int, out: Ints) -> bool:
+    """Running maximum of `floor` and the times, into `out`; those below 0, or not below `end`, count for nothing.
+
+    False as soon as one of the others is more than `leap` below the maximum.
+    """
+    highest = floor
+    for n in range(len(times)):
+        if 0 <= times[n] < end:
+            highest = max(highest, times[n])
+            if times[n] < highest - leap:
+                return False
+        out[n] = highest
+    return True
+
+
+@kernel
 def write_whole(rows: Ints, head: Bytes, nullable: NDArray[np.bool_], out: Bytes, sizes: Ints) -> int:
     """Write `rows` (fields x records), each behind `head`, one after the other; `sizes` takes how long each is. The place behind the last."""
     at = 0
