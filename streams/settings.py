@@ -230,6 +230,10 @@ class EngineSettings(_Section):
     order_patience_ms: int = Field(
         default=10_000, ge=0, le=600_000, description="How long an accounts shard waits for an input that is known to hold more and gives nothing."
     )
+    in_turns: bool = Field(
+        default=False,
+        description="Take the turns of a simulated exchange in lock-step whole, by headers of its records; only for one that a demo or a test plays.",
+    )
     held_back_alarm_ms: int = Field(
         default=10_000, ge=0, description="How long an open transaction may hold back an input before it is alarmed and the worker is not ready."
     )

@@ -205,6 +205,7 @@ class _Shards:
                 patience_ms=self._engine.patience_ms,
                 target_step_ms=TARGET_STEP_MS,
                 order_patience_ms=self._engine.order_patience_ms,
+                in_turns=self._engine.in_turns,
             ),
             still_assigned=lambda: self.host.is_wanted(spec),
             standby=standby,
