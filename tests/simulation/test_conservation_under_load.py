@@ -46,5 +46,5 @@ def test_two_shards_under_load_without_faults_raise_no_alarm_of_conservation(
         uneven_percent=80, sink=False, standbys=False, workers=0, faults=(),
     )  # fmt: skip
     assert run_options(options).problems == ()
-    assert len(seconds) > 2 * PROOF_SECONDS
+    assert len(seconds) > PROOF_SECONDS + 1  # enough for a proof
     assert [alarm for alarm in alarms if alarm[0] in (Alarm.CONSERVATION_VIOLATED, Alarm.RECONCILIATION_DIFFERENCE)] == []
