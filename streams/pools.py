@@ -19,6 +19,7 @@ from streams.domain.market import Market, MarkPrice, Refused
 from streams.domain.marks import MarkTime
 from streams.domain.resolution import Unplaced, episode_of
 from streams.domain.state import Digested, StateTable, combine, scalars_from_arrow, scalars_to_arrow
+from streams.domain.told import MAX_POSITION, told_refusal
 from streams.insurance_fund.lasting import lasting as fund_lasting
 from streams.insurance_fund.machine import InsuranceFund
 
@@ -104,8 +105,10 @@ class PoolsMachine:
             self.fund.marked(instrument)
 
     def _apply(self, stream: str, index: int, row: dict[str, Any], out: Outputs) -> None:
-        refused: Refused | None = None
+        refused = told_refusal(stream, row)
         match stream:
+            case _ if refused is not None:
+                pass
             case "instruments":
                 refused = self.market.learn_instrument(row)
                 if refused is not None and row["instrument"] in self.market.instruments and self.market.standing(row["instrument"]).is_halted:
@@ -119,7 +122,9 @@ class PoolsMachine:
             case "adl-candidates":
                 self.adl.candidates(row, out, self.now_us)
             case "shard-totals":
-                self.conservation.hear(row, out)
+                refused = self.conservation.refusal(row)
+                if refused is None:
+                    self.conservation.hear(row, out)
             case _ if stream == RESULTS:
                 self._result(row, out)
         if refused is not None:
@@ -139,6 +144,10 @@ class PoolsMachine:
 
     def _told(self, stream: str, row: dict[str, Any], out: Outputs) -> Refused | None:
         """What a shard tells of a fund or a group: obeyed, held back, or why it is refused."""
+        instrument = self.market.instruments.get(row["instrument"] or 0)
+        lots = row["lots_after" if stream == "fund-flows" else "lots"]
+        if instrument is not None and abs(instrument.value(lots, instrument.max_mark_ticks)) > MAX_POSITION:
+            return DeadLetterReason.OUT_OF_BOUNDS, "more lots than any position of the instrument may have"
         if stream == "insolvencies":
             if row["kind"] not in (InsolvencyKind.POSITION, InsolvencyKind.DEFICIT, InsolvencyKind.CLOSED):
                 return DeadLetterReason.UNKNOWN_SYMBOL, "an insolvency of unknown kind"

@@ -21,6 +21,7 @@ from streams.errors import BackstopError, ConfigurationProblem, UsageProblem
 from streams.notify.names import Unit
 
 PREFIX = "BACKSTOP_"
+PARTITIONS_OF_SHARD = 3_000  # a step that reads and writes all of them in every topic says so in 750 KB; a record takes 1,000,000 bytes
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 _ASSET = re.compile(r"(?P<asset>[1-9]\d{0,8})=(?P<symbol>[^\s,:=]{1,20}):(?P<decimals>[0-8])", re.ASCII)
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -230,6 +231,10 @@ class EngineSettings(_Section):
     order_patience_ms: int = Field(
         default=10_000, ge=0, le=600_000, description="How long an accounts shard waits for an input that is known to hold more and gives nothing."
     )
+    in_turns: bool = Field(
+        default=False,
+        description="Take the turns of a simulated exchange in lock-step whole, by headers of its records; only for one that a demo or a test plays.",
+    )
     held_back_alarm_ms: int = Field(
         default=10_000, ge=0, description="How long an open transaction may hold back an input before it is alarmed and the worker is not ready."
     )
@@ -247,6 +252,11 @@ class EngineSettings(_Section):
     def _partitions_cover_shards(self) -> Self:
         if self.account_partitions < self.shards:
             raise ValueError(f"SHARDS is {self.shards}, but there are only {self.account_partitions} ACCOUNT_PARTITIONS: a shard would have no input")
+        if self.account_partitions > self.shards * PARTITIONS_OF_SHARD:
+            raise ValueError(
+                f"ACCOUNT_PARTITIONS is {self.account_partitions}, but each of {self.shards} SHARDS can account for {PARTITIONS_OF_SHARD} of them "
+                f"in the record of a step: a new deployment of as many partitions needs {-(-self.account_partitions // PARTITIONS_OF_SHARD)} SHARDS"
+            )
         return self
 
 

@@ -25,7 +25,11 @@ WEEK_MS = 7 * 24 * 3600 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One stream. `tie` orders records of one event time within the stream before partition and offset do (pools task only)."""
+    """One stream. `tie` orders records of one event time within the stream before partition and offset do (pools task only).
+
+    `retention_ms`: of its topic, by the timestamps of the records, which are event times; `rows_kept_ms`: of its rows in ClickHouse, from when they
+    were inserted.
+    """
 
     name: str
     schema: str
@@ -35,6 +39,7 @@ class Stream:
     retention_ms: int
     tie: tuple[str, ...] = ()
     carrier: str | None = None  # the topic that carries it beside others; None: one of its own name
+    rows_kept_ms: int = FOREVER_MS
 
     @property
     def topic(self) -> str:
@@ -63,7 +68,8 @@ ACCOUNT_EVENTS = "account-events"
 WAVE_ROUNDS = "adl-rounds"
 A, S, O = Partitioning.ACCOUNT, Partitioning.SHARD, Partitioning.ONE
 
-# Inputs are kept for ever: brokers age segments by record timestamp, and replay needs every version of a parameter.
+# Inputs are kept for ever: brokers age segments by record timestamp, and replay needs every version of a parameter. So are dead letters: an account
+# is SUSPECT as long as its letter is open, and a letter of an old record, or of one without a time, would be gone within minutes.
 STREAMS: dict[str, Stream] = {
     s.name: s
     for s in (
@@ -89,8 +95,8 @@ STREAMS: dict[str, Stream] = {
         Stream("pool-states", "pool_state", "pool", O, "pools", FOREVER_MS),
         Stream("accounts-journal", "step_record", "shard", S, "engine", FOREVER_MS),
         Stream("pools-journal", "step_record", "shard", O, "engine", FOREVER_MS),
-        Stream("dead-letters", "dead_letter", "source", O, "engine", WEEK_MS),
-        Stream("notifications", "notification", "account", O, "notify", WEEK_MS),
+        Stream("dead-letters", "dead_letter", "source", O, "engine", FOREVER_MS, rows_kept_ms=WEEK_MS),
+        Stream("notifications", "notification", "account", O, "notify", WEEK_MS, rows_kept_ms=WEEK_MS),
     )
 }
 

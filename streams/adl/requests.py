@@ -59,9 +59,9 @@ def key_of(position: Unplaced) -> AskedKey:
     return AskedKey(position.episode, position.instrument, position.position_side)
 
 
-def in_order(position: Unplaced) -> tuple[int, int, int, int]:
-    """Liquidated positions are served by time first asked, account, instrument, position side."""
-    return position.since_us, position.episode.group.account, position.instrument, position.position_side
+def in_order(position: Unplaced) -> tuple[int, int, int, int, Episode]:
+    """Liquidated positions are served by time first asked, account, instrument, position side; whatever is told, no two are alike."""
+    return position.since_us, position.episode.group.account, position.instrument, position.position_side, position.episode
 
 
 class Requests:

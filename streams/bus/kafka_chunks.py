@@ -18,7 +18,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.memory_records import MemoryRecords
 
 from streams.bus.columns import ByteColumn, joined_bytes, numbers
-from streams.bus.contract import Chunk, TopicPartition
+from streams.bus.contract import Chunk, Header, TopicPartition
 from streams.bus.record_batches import LENGTH, LENGTH_AT, LENGTH_FROM, Columns, is_dated_by_broker, read_batches, record_count
 
 log = structlog.get_logger()
@@ -54,7 +54,7 @@ def _by_record(batch: Any) -> Columns:
         np.array([record.timestamp for record in records], np.int64),
         ByteColumn.of([record.key for record in records]),
         ByteColumn.of([record.value for record in records]),
-        [tuple(record.headers) for record in records],
+        [_headers(record) for record in records],
     )
 
 
@@ -240,5 +240,10 @@ def chunk_of(partition: TopicPartition, start: int, stop: int, records: Sequence
         [record.timestamp for record in records],
         [record.key for record in records],
         [record.value for record in records],
-        [record.headers for record in records],
+        [_headers(record) for record in records],
     )
+
+
+def _headers(record: Any) -> tuple[Header, ...]:
+    """As `record_batches` gives them: a value that is null is none."""
+    return tuple((name, value or b"") for name, value in record.headers)

@@ -7,11 +7,13 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, UnrecognizedBrokerVersion
 
 from streams.bus.kafka_chunks import is_supported
 from streams.errors import CheckFailed, Unreachable
 
+# How a connection is lost; a broker that goes away while it is asked what it speaks is one of unknown version.
+_LOST = (OSError, EOFError, TimeoutError, KafkaConnectionError, UnrecognizedBrokerVersion)
 REACH_SECONDS = 8.0  # a broker that did not answer for so long counts as unreachable
 T = TypeVar("T")
 
@@ -85,16 +87,21 @@ async def answered(config: KafkaConfig, request: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(REACH_SECONDS):
             return await request
-    except (KafkaError, TimeoutError, OSError) as error:
+    except (KafkaError, *_LOST) as error:
         if not _is_of_the_way(error):
             raise CheckFailed(f"Kafka at {config.bootstrap_servers} refused a request: {error!r}; look at the rights and settings there") from error
         raise _unreachable(config, _complaints.latest or repr(error)) from error
 
 
 def _is_of_the_way(error: BaseException | None) -> bool:
-    """Whether it lies in reaching the broker, not in what was asked: aiokafka's sender wraps a lost connection in an error of no kind."""
+    """Whether it lies in reaching the broker, not in what was asked.
+
+    aiokafka's sender wraps a lost connection in an error of no kind, and where no broker answers its client raises one with nothing behind it.
+    """
     while error is not None:
-        if isinstance(error, OSError | TimeoutError | KafkaConnectionError) or (isinstance(error, KafkaError) and error.retriable):
+        if isinstance(error, _LOST) or (isinstance(error, KafkaError) and error.retriable):
+            return True
+        if type(error) is KafkaError and error.__cause__ is None:
             return True
         error = error.__cause__
     return False

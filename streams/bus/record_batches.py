@@ -187,10 +187,10 @@ def _headers(item: bytes | None) -> tuple[Header, ...]:
     assert item is not None
     data = np.frombuffer(item, np.uint8)
     count, at = read_varint(data, 0, len(data))
-    parts: list[Any] = []
+    parts: list[bytes] = []
     for _ in range(2 * count):
         size, at = read_varint(data, at, len(data))
-        parts.append(None if size < 0 else item[at : at + size])
+        parts.append(item[at : at + max(size, 0)])  # a value that is null is none: nothing is decided by it
         at += max(size, 0)
     # A name that is no UTF-8 must not stop a stream; nothing is decided by it.
     return tuple((str(name, "utf-8", "replace"), value) for name, value in zip(parts[::2], parts[1::2], strict=True))

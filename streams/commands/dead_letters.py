@@ -7,7 +7,7 @@ from typing import Any
 from streams.bus.contract import Bus, Chunk, TopicPartition
 from streams.domain.events import CorrectionKind, DeadLetterReason, GroupState
 from streams.engine.chunks import read_stream
-from streams.engine.turns import TURN_HEADER
+from streams.engine.turns import turn_of
 from streams.errors import CheckFailed, UsageProblem
 from streams.topics import EXCHANGE_TOPICS
 from streams.wire.codec import codec
@@ -136,7 +136,7 @@ async def source_value(bus: Bus, letter: DeadLetter) -> bytes | None:
 async def now_of(bus: Bus) -> tuple[int, int | None]:
     """(event time, turn) after everything the exchange has said: the time of the newest mark, and the next turn where it is in lock-step."""
     newest = [chunk for topic in EXCHANGE_TOPICS for chunk in await _newest(bus, topic)]
-    turns = [int(turn) for chunk in newest if (turn := dict(chunk.headers[-1]).get(TURN_HEADER, b"")).isdigit()]
+    turns = [turn for chunk in newest if (turn := turn_of(chunk.headers[-1])) is not None]
     times = [codec(MARKS).decode_row(chunk.values[-1])["event_time_us"] for chunk in newest if chunk.topic == MARKS]
     if not times:
         raise UsageProblem("this run has no marks yet, so it has no time: nothing can be corrected before the first one")

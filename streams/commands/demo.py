@@ -30,8 +30,9 @@ from streams.domain.alarms import Alarm
 from streams.engine.digests import decision_digest, output_digest, state_digest
 from streams.engine.lockstep import LockStep, Progress
 from streams.engine.machine import Machine
+from streams.engine.observer import StepStats
 from streams.engine.replay import replay_bus
-from streams.engine.shard import RunnerOptions, ShardRunner, StepStats
+from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.snapshot import SnapshotStore
 from streams.engine.task import MachineFactory, TaskName, TaskSpec
 from streams.engine.verify import read_journals

@@ -33,6 +33,7 @@ def of_its_own(settings: Settings, directory: Path, *, snapshot_every: int) -> S
         "deployment": f"demo-{secrets.token_hex(4)}",
         "data_dir": directory.resolve(),
         "patience_ms": PATIENCE_MS,
+        "in_turns": True,
         "snapshot_every": snapshot_every,
         "snapshots_kept": 0,
     }

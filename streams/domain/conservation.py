@@ -13,10 +13,13 @@ import pyarrow as pa
 
 from streams.domain.alarms import Alarm, Lasting
 from streams.domain.batch import Outputs
+from streams.domain.events import DeadLetterReason
 from streams.domain.state import Digested, StateTable
 
 PROOF_SECONDS: Final = 5  # more of them than this must say one amount again
 MONEY: Final = 0  # stands for the money of an asset where others name an instrument
+SUMS: Final = ("wallets", "open_cost", "external", "reconciliation")  # fields that carry whole numbers as text
+DIGITS_MAX: Final = 60
 KEPT_SECONDS: Final = 60  # seconds of one asset kept while a shard has not spoken
 
 
@@ -86,8 +89,15 @@ class Conservation:
         seconds[second] = seconds.get(second, 0) + 1
         return seconds[second]
 
+    def refusal(self, row: Mapping[str, Any]) -> tuple[DeadLetterReason, str] | None:
+        """Why totals cannot be counted, if they cannot: no shard writes such."""
+        if not 0 <= row["shard"] < self.shard_count:
+            return DeadLetterReason.OUT_OF_BOUNDS, f"shard {row['shard']} of {self.shard_count}"
+        odd = [name for name in SUMS if not _is_whole(row[name])]
+        return (DeadLetterReason.BAD_VALUE, f"{odd[0]} is not a whole number: {row[odd[0]][:40]!r}") if odd else None
+
     def hear(self, row: Mapping[str, Any], out: Outputs) -> None:
-        """Take one shard's totals; judge the second when it is complete. What comes late or twice changes nothing."""
+        """Take one shard's totals that `refusal` lets pass; judge the second when it is complete. What comes late or twice changes nothing."""
         asset, second = row["asset"], row["event_second"]
         verdict = self.verdicts.get(asset) or Verdict()
         if second <= verdict.second or (asset, second, row["shard"]) in self.sums:
@@ -151,3 +161,8 @@ class Conservation:
             del self._seconds[asset][second]
             for shard in range(self.shard_count):
                 self.sums.pop((asset, second, shard))
+
+
+def _is_whole(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and len(digits) <= DIGITS_MAX

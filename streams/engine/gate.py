@@ -1,9 +1,9 @@
 """When the pools task may take what has arrived: an event time only when it is complete. The rule stands at `PoolsGate`."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from streams.bus.contract import Chunk, TopicPartition
 from streams.domain.alarms import Alarm
@@ -12,11 +12,11 @@ from streams.engine.chunks import cut, join
 from streams.engine.journal import StepRecord, open_chunk
 from streams.engine.spells import Spell
 from streams.engine.task import Step, TaskSpec
-from streams.engine.turns import counts_named
 from streams.topics import ACCOUNTS_READS, JOURNALS, POOLS_READS, TOPICS, Partitioning
 
 READ_BY_SHARDS = frozenset(ACCOUNTS_READS)
 READ_BY_BOTH = frozenset(POOLS_READS) & frozenset(ACCOUNTS_READS)
+JOURNALS_HOLD: Final = 1 << 20  # bytes of the shards' step records that may wait for something to go with; in memory it is several times as much
 SAID_TO_SHARDS = frozenset(topic for topic in ACCOUNTS_READS if TOPICS[topic].written_by == "pools")
 
 
@@ -48,7 +48,9 @@ class PoolsGate:
     Taken is (a) what lies before every shard's clock, once all that the shards announced has arrived, and nothing of a stream both read that
     its shards have not consumed; (b) everything, when the shards have consumed all that the pools task has seen or said, and all they
     announced has arrived; (c) everything, when the patience is over: then an alarm names the shards that were late, once a spell.
-    Where the exchange is in lock-step, (b) also waits until the shards have consumed the whole of its turn.
+    Where the runner is told to take turns whole (`expect`), (b) also waits until the shards have consumed the whole of the exchange's turn.
+
+    Without marks nothing is taken, while shards go on to say steps: once JOURNALS_HOLD bytes of their journals wait, those go into a step alone.
 
     What is taken is journaled as slices like any input, so the gate decides only when, and a re-run does not ask it. It counts records, not
     offsets: markers take offsets that no record fills. Times are compared in the whole milliseconds of record timestamps, rounded so that
@@ -65,6 +67,7 @@ class PoolsGate:
         self._expected: dict[TopicPartition, int] = {}  # of the exchange's turn, where it is in lock-step
         self._buffer: dict[TopicPartition, list[Chunk]] = {}
         self._journal: list[Chunk] = []  # read already, journaled with the next step
+        self._journal_bytes = 0  # of its values
         self._before: dict[int, int] = {}  # clocks of shards as they were before that
         self._since_ms: int | None = None
         self.spell = Spell()  # of going on without shards
@@ -80,35 +83,40 @@ class PoolsGate:
         for chunk in chunks:
             if chunk.topic == JOURNALS["accounts"]:
                 self._journal.append(chunk)
+                self._journal_bytes += sum(map(len, filter(None, chunk.values)))
                 shard = self._shards[chunk.partition]
                 self._before.setdefault(chunk.partition, shard.clock_us)
             else:
-                self._expected |= counts_named([chunk])
                 self._buffer.setdefault(TopicPartition(chunk.topic, chunk.partition), []).append(chunk)
                 if len(chunk) and self._since_ms is None:
                     self._since_ms = now_ms
             self._know(chunk)
 
+    def expect(self, counts: Mapping[TopicPartition, int]) -> None:
+        """The exchange says that by now it has written so many records to these of its partitions."""
+        for partition, count in counts.items():
+            if partition.topic in READ_BY_SHARDS and partition.partition < self._spec.partitions_of(partition.topic):
+                self._expected[partition] = max(count, self._expected.get(partition, 0))
+
     def take(self, now_ms: int) -> list[Chunk]:
-        """What may be taken now, with the journal records read up to here; empty when nothing may."""
-        if self._since_ms is None:
-            return []
-        late = self.late()
-        if not late:
-            taken = self._all()
-        elif self._patience_ms is not None and now_ms - self._since_ms >= self._patience_ms:
-            new = self.spell.add(map(str, late), now_ms)
-            if new:
-                self._alarms.append(
-                    (Alarm.POOLS_WENT_ON_WITHOUT_SHARDS, {"late": [int(shard) for shard in new], "waited_ms": now_ms - self._since_ms})
-                )
-            taken = self._all()
-        else:
-            taken = self._before_clocks() if self._arrived() else []
+        """What may be taken now, with the journal records read up to here; empty when nothing may. Journals that fill the gate are taken alone."""
+        taken = [] if self._since_ms is None else self._due(now_ms, self._since_ms)
         if taken:
             self._since_ms = now_ms if self.waiting else None
-            taken, self._journal, self._before = taken + self._journal, [], {}
+        if taken or self._journal_bytes >= JOURNALS_HOLD:
+            taken, self._journal, self._journal_bytes, self._before = taken + self._journal, [], 0, {}
         return taken
+
+    def _due(self, now_ms: int, since_ms: int) -> list[Chunk]:
+        late = self.late()
+        if not late:
+            return self._all()
+        if self._patience_ms is not None and now_ms - since_ms >= self._patience_ms:
+            new = self.spell.add(map(str, late), now_ms)
+            if new:
+                self._alarms.append((Alarm.POOLS_WENT_ON_WITHOUT_SHARDS, {"late": [int(shard) for shard in new], "waited_ms": now_ms - since_ms}))
+            return self._all()
+        return self._before_clocks() if self._arrived() else []
 
     def alarms(self) -> list[Raised]:
         """What operators must know since the last call."""

@@ -24,7 +24,7 @@ from streams.engine.journal import StepRecord
 from streams.engine.lockstep import settle
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.task import MachineFactory, TaskSpec
-from streams.engine.turns import TURN_HEADER
+from streams.engine.turns import turn_of
 from streams.engine.verify import read_journals
 from streams.topics import EXCHANGE_TOPICS
 from streams.wire.kinds import decode
@@ -177,10 +177,10 @@ def _named_turns(wholes: Sequence[Chunk]) -> list[Ints] | None:
     """The turn of every record as its header names it; None when any record has none."""
     named = []
     for whole in wholes:
-        turns = [dict(headers).get(TURN_HEADER, b"") for headers in whole.headers]
-        if not all(turn.isdigit() for turn in turns):
+        turns = [turn for headers in whole.headers if (turn := turn_of(headers)) is not None]
+        if len(turns) < len(whole):
             return None
-        named.append(np.maximum.accumulate(np.array([int(turn) for turn in turns], np.int64)))
+        named.append(np.maximum.accumulate(np.array(turns, np.int64)))
     return named
 
 

@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import structlog
 
@@ -17,6 +16,7 @@ from streams.domain.alarms import Alarm
 from streams.domain.batch import Raised
 from streams.engine.identity import grown, present, refuse_others
 from streams.engine.journal import note_after, seal, step_record
+from streams.engine.observer import Observer, Silent, StepStats
 from streams.engine.pacing import Pace, is_urgent
 from streams.engine.recovery import Base
 from streams.engine.snapshot import SnapshotStore, tables_of
@@ -24,6 +24,7 @@ from streams.engine.standby import Standby
 from streams.engine.survey import Survey, survey
 from streams.engine.takeover import Live, Seat, journal_alone, take_over
 from streams.engine.task import MachineFactory, Step, Task, TaskSpec
+from streams.engine.turns import counts_named
 from streams.errors import BackstopError, CommitUnknown, Fenced, UsageProblem
 
 log = structlog.get_logger()
@@ -35,47 +36,6 @@ GATE_RECORDS = 50_000  # once so many wait in the gate, only what it waits for i
 
 
 @dataclass(frozen=True, slots=True)
-class StepStats:
-    """What is worth measuring about one committed step."""
-
-    task: str
-    shard: int
-    step: int
-    records: int
-    outputs: int
-    waiting: int  # records that have been read and are held back by the shard's gate
-    event_time_us: int
-    step_seconds: float
-    commit_seconds: float
-
-
-class Observer(Protocol):
-    """Hears what the shard does; never asked for anything."""
-
-    def on_step(self, stats: StepStats) -> None:
-        """A step has been committed."""
-
-    def on_idle(self, spec: TaskSpec) -> None:
-        """There was nothing to take: the machine stands between two steps."""
-
-    def on_alarm(self, spec: TaskSpec, alarm: Alarm, facts: dict[str, Any]) -> None:
-        """The machine or the gate has something for operators."""
-
-
-class Silent:
-    """An observer that does nothing."""
-
-    def on_step(self, stats: StepStats) -> None:
-        """Do nothing."""
-
-    def on_idle(self, spec: TaskSpec) -> None:
-        """Do nothing."""
-
-    def on_alarm(self, spec: TaskSpec, alarm: Alarm, facts: dict[str, Any]) -> None:
-        """Do nothing."""
-
-
-@dataclass(frozen=True, slots=True)
 class RunnerOptions:
     """How a runner works; nothing here changes what is decided."""
 
@@ -84,6 +44,7 @@ class RunnerOptions:
     target_step_ms: int | None = None  # of a step with something urgent; None: reads are never resized
     in_order: bool = True  # an accounts shard takes its inputs in the order of event time; False: as they were read
     order_patience_ms: int | None = None  # with an input that is known to hold more and gives nothing; None waits for ever
+    in_turns: bool = False  # under an exchange of ours in lock-step: its turns are taken whole, by the headers that it writes
 
 
 def _always() -> bool:
@@ -293,8 +254,11 @@ class ShardRunner:
     async def _allowed(self, live: Live, wait_ms: int) -> list[Chunk]:
         """What may be taken now of all that has been read."""
         if live.gate is None:
-            return live.hold.take(await self._in_order(live, wait_ms), live.task.counts)
+            chunks = await self._in_order(live, wait_ms)
+            return live.hold.take(chunks, live.task.counts) if self._options.in_turns else chunks
         chunks = await self._read(live, wait_ms)
+        if self._options.in_turns:
+            live.gate.expect(counts_named(chunks))
         now_ms = self._now_ms()
         live.gate.push(chunks, now_ms)
         taken = live.gate.take(now_ms)

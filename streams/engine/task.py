@@ -145,7 +145,7 @@ class Task:
         self._seen = dict(self.positions)
 
     def step(self, chunks: Sequence[Chunk]) -> Step | None:
-        """Take these chunks; None when they hold no record for the machine (then nothing has happened, and what was passed is passed).
+        """Take these chunks; None when they hold no record (then nothing has happened, and what was passed is passed).
 
         Chunks of a partition must continue where the last ones stopped. Raises CheckFailed where they do not, and ImpossibleState when the
         machine finds itself in a state that its rules exclude; the task must not be used after either.
@@ -156,10 +156,10 @@ class Task:
         topics: dict[str, list[Chunk]] = {}
         for partition in sorted(full):
             topics.setdefault(partition.topic, []).append(full[partition])
-        if not any(topic in topics for topic in self.spec.reads):
+        if not topics:
             return None
         slices = [self._slice(chunk) for topic in (*self.spec.reads, JOURNALS["accounts"]) for chunk in topics.get(topic, ())]
-        batch, unreadable = merge(topics, self.spec.reads, self.running, ties=self.spec.task == "pools")
+        batch, unreadable = self._merged(topics)
         self.number += 1
         said = self._run(batch)
         records = self._records(said, self._letters(unreadable, said.refusals, batch, full))
@@ -173,6 +173,12 @@ class Task:
             held=self.machine.held,
             alarms=said.alarms,
         )
+
+    def _merged(self, topics: Mapping[str, Sequence[Chunk]]) -> tuple[Batch, list[Unreadable]]:
+        """What the machine is given; nothing where the step takes journals alone."""
+        if not any(topic in topics for topic in self.spec.reads):
+            return Batch({}, []), []
+        return merge(topics, self.spec.reads, self.running, ties=self.spec.task == "pools")
 
     def seen(self, partition: TopicPartition) -> int:
         """How far it has looked: markers behind the last record taken are passed."""

@@ -11,7 +11,7 @@ from streams.domain.alarms import Alarm, Lasting
 from streams.domain.batch import UNDECODABLE, Batch, Outputs
 from streams.domain.events import AdlState, DeadLetterReason
 from streams.engine.machine import Machine
-from streams.engine.shard import StepStats
+from streams.engine.observer import StepStats
 from streams.engine.task import MachineFactory, TaskName, TaskSpec
 from streams.observe.alarms import ENGINE, MACHINE, AlarmBoard
 from streams.observe.dead_letters import DeadLetterLimit, dead_letters_of

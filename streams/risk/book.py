@@ -367,10 +367,12 @@ class Book:
         bound = max(self.parameters[row["instrument"]].max_lots, abs(lots))  # a bound lowered under a position never keeps it from closing
         if abs(lots_after) > bound or abs(cost_after) > MAX_VALUE:
             return DeadLetterReason.OUT_OF_BOUNDS, "position after the fill is out of bounds"
-        if abs(int(self.groups.rows["wallet"][group]) + moved + cash) > MAX_WALLET:
+        cross = self.ensure_group(account_row, asset) if moved else group
+        after = {cross: -moved} | {group: moved + cash}  # of the cross wallet and the bucket, or of the one wallet
+        if any(abs(int(self.groups.rows["wallet"][row]) + change) > MAX_WALLET for row, change in after.items()):
             return DeadLetterReason.OUT_OF_BOUNDS, "wallet after the fill is out of bounds"
         if moved:
-            self.move_wallet(self.ensure_group(account_row, asset), -moved)
+            self.move_wallet(cross, -moved)
             self.move_wallet(group, moved)
         if cash:
             self.move_wallet(group, cash)

@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from streams.domain.bankruptcy import bankruptcy_quotes
 from streams.domain.batch import Outputs
 from streams.domain.episodes import margin_mode
-from streams.domain.events import AnswerKind, PositionSide, RankPolicy, RoomFloor
+from streams.domain.events import AnswerKind, DeadLetterReason, PositionSide, RankPolicy, RoomFloor
 from streams.domain.instruments import Use
-from streams.domain.money import MAX_LOTS, quote_part_ceil
+from streams.domain.money import MAX_LOTS, MAX_VALUE, MAX_WALLET, quote_part_ceil
 from streams.domain.state import StateTable
 from streams.ranking.order import Candidates, rank_until
 from streams.risk.asking import Asking
 from streams.risk.book import Book
-from streams.risk.keys import PositionKey
+from streams.risk.keys import PositionKey, Refused
 from streams.risk.reservations import ASKED, Reservations, Rooms
 from streams.risk.table import EMPTY
 from streams.risk.valuation import measure_candidates
 
 CHUNK_ROWS: Final = 4096  # a chunk stays below 300 KB on the wire
+_MAX_NEEDED: Final = 2**61  # lots of all positions of a wave; twice as many are still a whole number of 64 bits
 _FIELDS: Final = ("position", "value", "group_equity", "group_maintenance", "position_maintenance")
 
 
@@ -35,10 +36,26 @@ class Probes:
         self._book, self._reservations, self._rooms, self._asking, self._shard = book, reservations, rooms, asking, shard
         self.waiting: StateTable[int, dict[str, Any]] = StateTable("waiting_probes", int, dict[str, Any])
 
-    def ask(self, probe: dict[str, Any], clock_us: int, out: Outputs) -> list[PositionKey]:
-        """Answer a probe, or let it wait. Positions that left the wave, because their group has recovered."""
+    def ask(self, probe: dict[str, Any], index: int, clock_us: int, out: Outputs) -> list[PositionKey]:
+        """Answer a probe, or let it wait, or refuse it. Positions that left the wave, because their group has recovered."""
+        refused = self._refusal(probe)
+        if refused:
+            out.refuse("adl-probes", index, *refused, None)
+            return []
         self.waiting[probe["wave_id"]] = probe
         return self.answer_due(clock_us, probe["time_us"], out)
+
+    def _refusal(self, probe: dict[str, Any]) -> Refused | None:
+        """Why a probe cannot be answered, if it cannot: no pools task sends such."""
+        if probe["policy_id"] == RankPolicy.UNKNOWN or probe["side"] not in (PositionSide.LONG, PositionSide.SHORT):
+            return DeadLetterReason.UNKNOWN_SYMBOL, "a probe of unknown policy or side"
+        bounds = ("lots_needed", _MAX_NEEDED), ("score_wallet_floor", MAX_WALLET), ("loss_per_lot", MAX_WALLET)
+        if odd := [name for name, most in bounds if abs(probe[name]) > most]:
+            return DeadLetterReason.OUT_OF_BOUNDS, f"{odd[0]} of a probe is out of bounds"
+        known = {instrument: parameters.max_mark_ticks for instrument, parameters in self._book.parameters.items()}
+        if any(not 0 <= mark["mark_ticks"] <= known.get(mark["instrument"], MAX_VALUE) for mark in probe["marks"]):
+            return DeadLetterReason.OUT_OF_BOUNDS, "a mark of a probe is out of bounds"
+        return None
 
     def answer_due(self, clock_us: int, time_us: int, out: Outputs) -> list[PositionKey]:
         """Answer what the clock has reached. Positions that left their wave."""

@@ -18,7 +18,8 @@ def _flow(book: Book, pool: int, account: int, asset: int, instrument: int | Non
     account_row = book.account_row(account)
     position = book.position_row((account, instrument, PositionSide.ONE_WAY)) if instrument else EMPTY
     held = book.positions.rows[position] if position != EMPTY else None
-    wallet = int(book.groups.rows["wallet"][book.ensure_group(account_row, asset)])
+    group = book.ensure_group(account_row, asset)  # a fund that was first heard of in an isolated bucket has no wallet yet; the table may grow by it
+    wallet = int(book.groups.rows["wallet"][group])
     return {
         "pool": pool, "asset": asset, "account": account, "partition": int(book.accounts.rows["partition"][account_row]), "instrument": instrument,
         "wallet_after": wallet,

@@ -83,7 +83,7 @@ class RiskMachine:
             UNDECODABLE: self._undecodable, "instruments": self._instrument, "pools": self._pool, "account-updates": self._update,
             "instruction-results": self._result, "corrections": self._correction,
             "adl-decisions": lambda row, _, out: self.placements.decided(row, out),
-            "adl-probes": lambda row, _, out: self.placements.left(self.probes.ask(row, self.clock.us, out), row["time_us"], out),
+            "adl-probes": lambda row, index, out: self.placements.left(self.probes.ask(row, index, self.clock.us, out), row["time_us"], out),
         }  # fmt: skip
         for stream, start, stop in batch.runs:
             rows = batch.rows[stream]

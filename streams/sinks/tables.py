@@ -2,7 +2,7 @@
 
 Whatever is summed (settlement units, lots) is Decimal(38, 0) in the stream's own units, because sum(Int64) wraps silently; times are DateTime64(6);
 enums keep their symbols; records inside records are Array(Tuple), an optional one as none or one row. Column comments are the schema's docs.
-Rows stay as long as their stream's retention, counted from when they were inserted: a day of last year that is loaded now stays as long as today.
+Rows stay as long as the table of streams says, counted from when they were inserted: a day of last year that is loaded now stays as long as today.
 """
 
 import re
@@ -123,7 +123,7 @@ def table(stream: str) -> Table:
     key = "source_topic" if declared.key == "source" else declared.key
     may_lead = any(column.name == key and not column.nullable for column in columns)
     order_by = (*((key,) if may_lead else ()), EVENT_TIME, "src_partition", "src_offset")
-    return Table(stream, declared.table, columns, order_by, declared.retention_ms)
+    return Table(stream, declared.table, columns, order_by, declared.rows_kept_ms)
 
 
 def _column(field: Field) -> Column:

@@ -12,23 +12,21 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from streams.bus.contract import Bus, TopicPartition
+from streams.bus.contract import Bus
 from streams.commands.broker import kafka_bus, kafka_config
-from streams.domain.alarms import Alarm, Lasting
-from streams.engine.identity import AnotherTopic, what_to_do
+from streams.domain.alarms import Alarm
 from streams.engine.ownership import OF_ONE_SHARD, FixedOwnership, Ownership, ShardHost, doubling
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.snapshot import SnapshotStore
 from streams.engine.standby import Standby
-from streams.engine.survey import HeldBack, Survey
 from streams.engine.task import MachineFactory, TaskSpec
-from streams.errors import BackstopError, Fenced
+from streams.errors import Fenced
 from streams.observe.health import Health
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
@@ -36,11 +34,11 @@ from streams.observe.shards import ShardObserver
 from streams.settings import Settings
 from streams.tasks import machine_for
 from streams.worker.group import GroupOwnership
+from streams.worker.surveyor import Surveyor
 
 log = logger(__name__)
 
 TARGET_STEP_MS = 10  # of a step with something urgent: one slow step delays everything behind it
-SURVEY_EVERY_S = 5.0
 REST_S = 5.0  # before a shard that failed is tried again; doubles
 BEAT_EVERY_S = 1.0
 
@@ -185,6 +183,7 @@ class _Shards:
         self._observer = observer
         self._metrics = metrics
         self._health = health
+        self._surveyor = Surveyor(engine, observer, metrics, health)
         self._snapshots = SnapshotStore(engine.data_dir / "snapshots", keep=engine.snapshots_kept or None)
 
     def standby(self, spec: TaskSpec) -> Standby:
@@ -205,6 +204,7 @@ class _Shards:
                 patience_ms=self._engine.patience_ms,
                 target_step_ms=TARGET_STEP_MS,
                 order_patience_ms=self._engine.order_patience_ms,
+                in_turns=self._engine.in_turns,
             ),
             still_assigned=lambda: self.host.is_wanted(spec),
             standby=standby,
@@ -217,7 +217,7 @@ class _Shards:
             if not await self._started(runner, stop):
                 return
             self._observer.on_started(spec)
-            surveying = asyncio.create_task(self._survey_for_ever(runner))
+            surveying = asyncio.create_task(self._surveyor.for_ever(runner))
             try:
                 await runner.run(stop, leaves_snapshot=lambda: self.host.is_stopping)
             finally:
@@ -256,79 +256,3 @@ class _Shards:
         took_ms = int(seconds * 1000)
         log.info("shard_started", task=spec.task, shard=spec.shard, step=runner.task.number, origin=origin, reran=reran, took_ms=took_ms)
         return True
-
-    async def _survey_for_ever(self, runner: ShardRunner) -> None:
-        spec, told, held_back = runner.spec, frozenset[tuple[Alarm, str]](), HeldBack()
-        told_grown: Mapping[str, tuple[int, int]] = {}
-        while True:
-            with suppress(BackstopError):  # whatever is wrong, the shard itself finds out
-                seen = await runner.survey()
-                ages = held_back.look(seen, time.monotonic())
-                told_grown = await self._alarm_topics(runner, told_grown)
-                self._tell(spec, seen, ages, told_grown)
-                near = sorted(_where(partition) for partition in seen.near_retention(self._engine.retention_alarm))
-                told = self._raise_new(spec, seen, ages, near, told)
-                self._observer.lasts(spec, self._lasting(runner, ages, len(near), told_grown))
-            await asyncio.sleep(SURVEY_EVERY_S)
-
-    async def _alarm_topics(self, runner: ShardRunner, told: Mapping[str, tuple[int, int]]) -> Mapping[str, tuple[int, int]]:
-        """End the shard where a topic was made again, and raise the alarm where one has grown; those that have."""
-        try:
-            grown = await runner.look_at_topics()
-        except AnotherTopic as problem:
-            self._observer.on_alarm(runner.spec, Alarm.TOPIC_MADE_AGAIN, {"reason": str(problem)})
-            runner.end_with(problem)
-            raise
-        for topic, (then, now) in grown.items():
-            if topic not in told:
-                facts = {"topic": topic, "partitions": now, "partitions_read": then, "reason": what_to_do(topic, then, now)}
-                self._observer.on_alarm(runner.spec, Alarm.TOPIC_HAS_GROWN, facts)
-        return grown
-
-    def _too_long(self, ages: Mapping[TopicPartition, float]) -> dict[TopicPartition, float]:
-        return {partition: age_s for partition, age_s in ages.items() if age_s * 1000 >= self._engine.held_back_alarm_ms}
-
-    def _raise_new(
-        self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float], near: list[str], told: frozenset[tuple[Alarm, str]]
-    ) -> frozenset[tuple[Alarm, str]]:
-        """Raise an alarm for every input newly found to be held back for too long, or to be deleted soon; those told of so far."""
-        late = {_where(partition): partition for partition in self._too_long(ages)}
-        for where, partition in late.items():
-            if (Alarm.INPUT_HELD_BACK, where) not in told:
-                facts = {"input": where, "offset": seen.held_back[partition], "age_s": int(ages[partition]), "records": seen.lag[partition]}
-                self._observer.on_alarm(spec, Alarm.INPUT_HELD_BACK, facts)
-        if any((Alarm.RETENTION_NEAR_SNAPSHOT, where) not in told for where in near):
-            self._observer.on_alarm(spec, Alarm.RETENTION_NEAR_SNAPSHOT, {"inputs": near, "share": self._engine.retention_alarm})
-        return frozenset([(Alarm.INPUT_HELD_BACK, where) for where in late] + [(Alarm.RETENTION_NEAR_SNAPSHOT, where) for where in near])
-
-    def _lasting(
-        self, runner: ShardRunner, ages: Mapping[TopicPartition, float], near: int, grown: Mapping[str, tuple[int, int]]
-    ) -> Iterator[Lasting]:
-        """What the engine knows to last of the shard."""
-        now_us = int(time.time() * 1e6)
-        late = self._too_long(ages)
-        if late:
-            yield Lasting(Alarm.INPUT_HELD_BACK, "", len(late), now_us - int(max(late.values()) * 1e6))
-        if near:
-            yield Lasting(Alarm.RETENTION_NEAR_SNAPSHOT, "", near)
-        for topic in grown:
-            yield Lasting(Alarm.TOPIC_HAS_GROWN, topic, 1)
-        for alarm, count, age_ms in runner.spells():
-            yield Lasting(alarm, "", count, now_us - age_ms * 1000)
-
-    def _tell(self, spec: TaskSpec, seen: Survey, ages: Mapping[TopicPartition, float], grown: Mapping[str, tuple[int, int]]) -> None:
-        labels: dict[str, Any] = {"task": spec.task, "shard": spec.shard}
-        age = time.time() - seen.event_time_us / 1e6 if seen.event_time_us else 0.0
-        self._metrics.set("consumer_lag_records", seen.lag_records, **labels)
-        self._metrics.set("consumer_lag_seconds", age if seen.lag_records else 0.0, **labels)
-        self._metrics.set("input_held_back_seconds", max(ages.values(), default=0.0), **labels)
-        reasons = [
-            f"{_where(partition)} has been held back by an open transaction for {age_s:.0f} s"
-            for partition, age_s in sorted(self._too_long(ages).items())
-        ]
-        reasons += [what_to_do(topic, then, now) for topic, (then, now) in grown.items()]
-        self._health.tell(spec.name, "running", seen.lag_records, tuple(reasons))
-
-
-def _where(partition: TopicPartition) -> str:
-    return f"{partition.topic}[{partition.partition}]"

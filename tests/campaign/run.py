@@ -112,6 +112,7 @@ async def play(plan: Round, broker: Broker, directory: Path, say: Callable[[str]
         data_dir=directory,
         snapshot_every=plan.snapshot_every,
         patience_ms=plan.patience_ms,
+        in_turns=plan.lockstep,
         session_timeout_ms=2_000,
         fence_pause_ms=100,
     )

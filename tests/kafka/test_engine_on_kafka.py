@@ -31,7 +31,7 @@ async def test_decisions_on_kafka_are_those_of_the_memory_bus(kafka_bus: KafkaBu
     await LockStep(expected, runners, ToyVenue(script())).run()
 
     await toy_bus(kafka_bus)
-    runners = [runner(kafka_bus, each, directory=tmp_path) for each in specs()]
+    runners = [runner(kafka_bus, each, directory=tmp_path, in_turns=True) for each in specs()]
     for each in runners:
         await each.start()
     stop = asyncio.Event()

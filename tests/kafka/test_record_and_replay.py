@@ -44,7 +44,7 @@ async def play(deployment: Deployment) -> None:
         TaskSpec("accounts", 1, 2, 4, deployment.name),
         TaskSpec("pools", 0, 2, 4, deployment.name),
     ]
-    runners = [ShardRunner(bus, spec, machine_for, owner="test", options=RunnerOptions(patience_ms=None)) for spec in specs]
+    runners = [ShardRunner(bus, spec, machine_for, owner="test", options=RunnerOptions(patience_ms=None, in_turns=True)) for spec in specs]
     for runner in runners:
         await runner.start()
     stop = asyncio.Event()

@@ -146,7 +146,7 @@ async def play(secured: dict[str, Any], name: str) -> None:
     """Example A: the engine's shards and the exchange, each as its own user."""
     engine, exchange = role(secured, "engine", name), role(secured, "exchange", name)
     specs = [TaskSpec("accounts", 0, 1, 2, name), TaskSpec("pools", 0, 1, 2, name)]
-    runners = [ShardRunner(engine, spec, machine_for, owner="test", options=RunnerOptions(patience_ms=None)) for spec in specs]
+    runners = [ShardRunner(engine, spec, machine_for, owner="test", options=RunnerOptions(patience_ms=None, in_turns=True)) for spec in specs]
     for runner in runners:
         await runner.start()
     stop = asyncio.Event()

@@ -22,7 +22,8 @@ from streams.domain.batch import Batch, Outputs, Row
 from streams.domain.events import CauseKind, DeadLetterReason, FillKind, Grade, GroupState, InsolvencyKind, InstructionKind, MarginMode, PositionSide
 from streams.engine.chunks import read_all
 from streams.engine.machine import Machine
-from streams.engine.shard import Observer, RunnerOptions, ShardRunner
+from streams.engine.observer import Observer
+from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.snapshot import SnapshotStore
 from streams.engine.task import TaskName, TaskSpec
 from streams.topics import TOPICS, partition_count
@@ -251,9 +252,10 @@ def runner(
     every: int = 3,
     observer: Observer | None = None,
     keep: int | None = None,
+    in_turns: bool = False,
 ) -> ShardRunner:
     snapshots = None if directory is None else SnapshotStore(directory, keep=keep)
-    options = RunnerOptions(snapshot_every=every, patience_ms=None)
+    options = RunnerOptions(snapshot_every=every, patience_ms=None, in_turns=in_turns)
     return ShardRunner(bus, task_spec, factory, owner="test", snapshots=snapshots, observer=observer, options=options)
 
 

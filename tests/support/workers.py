@@ -131,6 +131,7 @@ def shared_deployment(kafka_broker: str, data_dir: Path) -> Settings:
         data_dir=data_dir,
         snapshot_every=300,
         patience_ms=60_000,
+        in_turns=True,
         session_timeout_ms=3_000,
         fence_pause_ms=100,
     )

@@ -1,7 +1,9 @@
 """What a broker that is not there, or refuses, is to the person at the terminal."""
 
+import asyncio
+
 import pytest
-from aiokafka.errors import ClusterAuthorizationFailedError, KafkaConnectionError, KafkaError, NotControllerError
+from aiokafka.errors import ClusterAuthorizationFailedError, KafkaConnectionError, KafkaError, NotControllerError, UnrecognizedBrokerVersion
 
 from streams.bus.kafka_connection import KafkaConfig, answered
 from streams.errors import BackstopError, CheckFailed, Unreachable
@@ -27,6 +29,10 @@ async def fails_with(error: Exception, wrapped: bool = False) -> None:
         (ConnectionResetError(), True, Unreachable),
         (ConnectionRefusedError(), False, Unreachable),
         (TimeoutError(), False, Unreachable),
+        (asyncio.IncompleteReadError(b"", 4), False, Unreachable),
+        (asyncio.IncompleteReadError(b"", 4), True, Unreachable),
+        (UnrecognizedBrokerVersion(), True, Unreachable),  # it went away while it was asked what it speaks
+        (KafkaError("Unable to get cluster metadata over all known brokers"), False, Unreachable),
         (NotControllerError(), False, Unreachable),
         (ClusterAuthorizationFailedError(), False, CheckFailed),
         (ClusterAuthorizationFailedError(), True, CheckFailed),

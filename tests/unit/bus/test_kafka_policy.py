@@ -59,11 +59,17 @@ def test_each_setting_that_is_wrong_is_named_with_the_command_that_mends_it(
         assert f"{setting} is {found}, it should be " in str(fault)
 
 
-def test_dead_letters_may_be_kept_longer_than_a_week_not_shorter() -> None:
-    assert faults("dead-letters", {**GOOD, "retention.ms": str(WEEK_MS)}) == []
-    assert faults("dead-letters", {**GOOD, "retention.ms": str(WEEK_MS + 1)}) == []
-    assert faults("dead-letters", {**GOOD, "retention.ms": "-1"}) == []
-    (fault,) = faults("dead-letters", {**GOOD, "retention.ms": str(WEEK_MS - 1)})
+def test_dead_letters_are_kept_for_ever_since_a_broker_would_count_their_age_from_event_times() -> None:
+    (fault,) = faults("dead-letters", {**GOOD, "retention.ms": str(WEEK_MS)})
+    assert ("retention.ms=-1" in fault.mend, fault.stops) == (True, False)
+    assert settings_for("dead-letters", 1)["retention.ms"] == "-1"
+
+
+def test_notifications_may_be_kept_longer_than_a_week_not_shorter() -> None:
+    assert faults("notifications", {**GOOD, "retention.ms": str(WEEK_MS)}) == []
+    assert faults("notifications", {**GOOD, "retention.ms": str(WEEK_MS + 1)}) == []
+    assert faults("notifications", {**GOOD, "retention.ms": "-1"}) == []
+    (fault,) = faults("notifications", {**GOOD, "retention.ms": str(WEEK_MS - 1)})
     assert f"retention.ms={WEEK_MS}" in fault.mend
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from streams.bus.contract import Chunk, TopicPartition
-from streams.engine.gate import PoolsGate
+from streams.engine.gate import JOURNALS_HOLD, PoolsGate
 from streams.engine.journal import StepRecord, seal
 from streams.engine.task import Output, Slice, Step
 from tests.support.toy import spec
@@ -225,3 +225,55 @@ def test_going_on_without_a_shard_again_and_again_is_said_once() -> None:
         assert desk.takes(1_050 + 100 * step) == {"marks": [10 + step]}
     assert [facts["late"] for _, facts in desk.gate.alarms()] == [[0, 1]]
     assert desk.gate.spell.look(11_000) == (2, 9_950)
+
+
+def test_journals_that_nothing_goes_with_are_taken_alone_once_they_fill_the_gate() -> None:
+    """Shards that say steps where no mark ever comes must not fill the memory of the pools task."""
+    desk = Desk(patience_ms=None)
+    size = len(desk.stepped(0, 1, {}).values[0] or b"")
+    until_full = -(-JOURNALS_HOLD // size) - 1  # of which one has come
+    for number in range(until_full - 1):
+        desk.stepped(number % SHARDS, 1, {})
+        assert desk.gate.take(0) == []
+    desk.stepped(0, 1, {})
+    taken = desk.gate.take(0)
+    assert {chunk.topic for chunk in taken} == {"accounts-journal"}
+    assert sum(map(len, taken)) == until_full + 1
+    assert desk.gate.take(0) == []
+
+
+def test_a_gate_that_took_journals_alone_knows_what_they_said() -> None:
+    desk, alone = Desk(patience_ms=None), Desk(patience_ms=None)
+    for each in (desk, alone):
+        each.arrives("marks", 10)
+        each.stepped(0, 10, {"marks": 1}, {"insolvencies": 1})
+    for _ in range(JOURNALS_HOLD // 100):
+        alone.stepped(0, 11, {})
+        desk.stepped(0, 11, {})
+        taken = alone.gate.take(0)
+        if taken:
+            break
+    assert {chunk.topic for chunk in taken} == {"accounts-journal"}
+    again = Desk(patience_ms=None)
+    again.gate.restore(alone.gate.facts())
+    again.offsets = {**alone.offsets, TopicPartition("marks", 0): 0}
+    again.arrives("marks", 10)
+    for each in (desk, alone, again):
+        each.stepped(1, 10, {"marks": 1})
+        assert each.takes() == {}
+        each.arrives("insolvencies", 10)
+        assert each.takes() == {"marks": [10], "insolvencies": [10]}
+
+
+def test_a_turn_that_is_expected_is_waited_for() -> None:
+    desk = Desk(patience_ms=None)
+    desk.arrives("marks", 10)
+    desk.gate.expect({TopicPartition("marks", 0): 2, TopicPartition("account-events", 10**9): 1, TopicPartition("no-such-topic", 0): 1})
+    for shard in range(SHARDS):
+        desk.stepped(shard, 10, {"marks": 1})
+    assert desk.takes() == {}
+    desk.arrives("marks", 11)
+    assert desk.takes() == {}
+    for shard in range(SHARDS):
+        desk.stepped(shard, 11, {"marks": 1})
+    assert desk.takes() == {"marks": [10, 11]}

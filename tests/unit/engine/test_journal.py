@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from streams.bus.contract import NewRecord, TopicPartition
+from streams.bus.contract import NewRecord, TopicPartition, refuse_oversized
 from streams.bus.memory import MemoryBus
 from streams.engine.journal import (
     NO_HASH,
@@ -20,6 +20,8 @@ from streams.engine.journal import (
 )
 from streams.engine.task import Output, Slice
 from streams.errors import CheckFailed, ConfigurationProblem
+from streams.settings import PARTITIONS_OF_SHARD
+from streams.topics import ACCOUNTS_READS, TOPICS, Partitioning
 from tests.support.toy import spec, toy_bus
 
 JOURNAL = TopicPartition("accounts-journal", 0)
@@ -126,3 +128,16 @@ async def test_a_missing_step_record_is_noticed() -> None:
     bus = await journal([*records[:2], records[3]])
     with pytest.raises(CheckFailed, match="step 3 stands where step 2 belongs"):
         await records_from(bus, JOURNAL, 0)
+
+
+def test_the_step_of_a_shard_with_as_many_partitions_as_it_may_have_fits_into_a_record() -> None:
+    """All partitions of all topics that are divided by account, at offsets and counts that no log reaches."""
+    by_account = [topic for topic in TOPICS.values() if topic.partitioning is Partitioning.ACCOUNT]
+    reads = [topic.name for topic in by_account if topic.name in ACCOUNTS_READS]
+    writes = [topic.name for topic in by_account if topic.written_by in ("accounts", "engine")]
+    numbers = range(2 * PARTITIONS_OF_SHARD, 3 * PARTITIONS_OF_SHARD)
+    slices = tuple(Slice(topic, number, 2**62, 2**62 + 2**31, 2**31, bytes(32)) for topic in reads for number in numbers)
+    outputs = tuple(Output(topic, number, 2**31, bytes(32)) for topic in writes for number in numbers)
+    record, _ = seal(replace(step_record(1), slices=slices, outputs=outputs, topics=tuple((topic, "i" * 22) for topic in TOPICS)))
+    assert len(slices) == len(outputs) == 2 * PARTITIONS_OF_SHARD
+    refuse_oversized([record])

@@ -1,6 +1,7 @@
 """Lock-step with tasks that run by themselves."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,11 +9,11 @@ import pytest
 from streams.bus.contract import Chunk, TopicPartition
 from streams.engine.digests import decision_digest
 from streams.engine.journal import StepRecord, seal
-from streams.engine.lockstep import LockStep
+from streams.engine.lockstep import LockStep, settle
 from streams.engine.quiet import Lag, Quiescence, RemoteLockStep
 from streams.engine.replay import replay_bus
 from streams.engine.task import Output, Slice
-from streams.engine.turns import TurnHold, counts_named, turn_records
+from streams.engine.turns import TURN_HEADER, TurnHold, counts_named, turn_of, turn_records
 from streams.errors import Unreachable, UsageProblem
 from tests.support.toy import RaggedBus, ToyVenue, fill, mark, record, runner, script, spec, specs, toy_bus, toy_machine, write
 
@@ -55,7 +56,7 @@ async def remote(seed: int | None, events: Any) -> Any:
     """A run with every task on its own; `seed` of a ragged bus."""
     bus = await toy_bus()
     seen: Any = bus if seed is None else RaggedBus(bus, seed)
-    runners = [runner(seen, s) for s in specs()]
+    runners = [runner(seen, s, in_turns=True) for s in specs()]
     for each in runners:
         await each.start()
     stop = asyncio.Event()
@@ -133,3 +134,34 @@ def test_records_that_name_no_counts_are_taken_at_once() -> None:
     plain = Chunk("marks", 0, 0, 1, [0], [0], [None], [b""], [()])
     assert TurnHold().take([plain], {TopicPartition("marks", 0): 0}) == [plain]
     assert seal(step_record("accounts", {}))[0].headers == ()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (("counts", b"account-events/0=99"), ("turn", b"1")),
+        (("turn", b"1"), ("counts", b"marks/0=99,account-events/0=99,no-such-topic/7=1")),
+        (("counts", b"\xff"), ("turn", b"")),
+        (("counts", b"marks/" + b"1" * 5_000 + b"=1"), ("turn", b"1" * 5_000)),
+        (("counts", b""), ("counts", b"marks/0=2")),
+    ],
+)
+async def test_headers_of_those_names_are_nothing_to_a_shard_that_is_not_told_to_take_turns(headers: tuple[tuple[str, bytes], ...]) -> None:
+    bus = await toy_bus(shard_count=1)
+    runners = [runner(bus, each) for each in specs(1)]
+    for each in runners:
+        await each.start()
+    plain = [record("fills", fill(1, 4, 1)), record("marks", mark(1))]
+    await (await bus.writer("exchange")).commit([replace(each, headers=headers) for each in plain])
+    await settle(runners)
+    assert [each.task.counts[TopicPartition("marks", 0)] for each in runners] == [1, 1]
+    assert [each.waiting for each in runners] == [0, 0]
+
+
+def test_what_is_not_written_as_a_turn_or_a_count_names_none() -> None:
+    for odd in (b"", b"-1", b"1.0", b" 1", "²".encode(), b"1" * 16, b"1" * 5_000):
+        assert turn_of(((TURN_HEADER, odd),)) is None
+        chunk = Chunk("marks", 0, 0, 1, [0], [0], [None], [b""], [(("counts", b"marks/0=" + odd),)])
+        assert counts_named([chunk]) == {}
+    assert turn_of(((TURN_HEADER, b"12"),)) == 12
+    assert turn_of(()) is None

@@ -145,7 +145,8 @@ def test_a_state_the_rules_exclude_stops_the_task_and_names_the_step() -> None:
 def test_accounts_journals_are_journaled_but_not_given_to_the_pools_machine() -> None:
     running = Task(spec("pools"), toy_machine("pools", 0, 1))
     journal = chunk("accounts-journal", 0, 0, NewRecord("accounts-journal", 0, 0, None, b"whatever"))
-    assert running.step([journal]) is None
+    alone = stepped(running.step([journal]))
+    assert ([s.topic for s in alone.slices], alone.taken, alone.records) == (["accounts-journal"], 0, [])
     running = Task(spec("pools"), toy_machine("pools", 0, 1))
     step = stepped(running.step([journal, chunk("marks", 0, 0, record("marks", mark(3)))]))
     assert [s.topic for s in step.slices] == ["marks", "accounts-journal"]

@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from streams.domain.alarms import Alarm, Lasting
-from streams.engine.shard import StepStats
+from streams.engine.observer import StepStats
 from streams.engine.task import TaskSpec
 from streams.observe.alarms import ENGINE, MACHINE, REPEAT_S, AlarmBoard
 from streams.observe.metrics import Metrics

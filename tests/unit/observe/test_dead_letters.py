@@ -2,7 +2,7 @@
 
 from streams.domain.batch import Outputs
 from streams.domain.events import DeadLetterReason
-from streams.engine.shard import StepStats
+from streams.engine.observer import StepStats
 from streams.observe.dead_letters import DeadLetterLimit, dead_letters_of
 from streams.observe.metrics import Metrics
 from streams.observe.shards import ObservedMachine, ShardObserver

@@ -8,7 +8,7 @@ import pytest
 from streams.domain.alarms import Alarm
 from streams.domain.batch import Batch, Rows
 from streams.domain.events import AdlState, Grade
-from streams.engine.shard import StepStats
+from streams.engine.observer import StepStats
 from streams.engine.task import TaskSpec
 from streams.insurance_fund.states import Standing
 from streams.observe.metrics import Metrics

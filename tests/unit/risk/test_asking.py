@@ -1,5 +1,9 @@
 """What a shard asks the pool, how it answers a probe for both sides, and what it does with the decision. Amounts are worked out in the comments."""
 
+from typing import Any
+
+import pytest
+
 from streams.domain.events import (
     AnswerKind,
     FillKind,
@@ -259,3 +263,25 @@ def test_nobody_is_ranked_by_a_mark_whose_grade_does_not_allow_it() -> None:
         desk.feed(desk.mark(88, grade=Grade.STALE))
         (answer,) = desk.rows("adl-candidates", desk.feed(probe(desk, 88, revision=None)))
         assert [(row["account"], row["lots"]) for row in answer["rows"]] == offered
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"policy_id": RankPolicy.UNKNOWN},
+        {"side": PositionSide.UNKNOWN},
+        {"side": PositionSide.ONE_WAY},
+        {"lots_needed": 2**61 + 1},
+        {"loss_per_lot": -(2**60) - 1},
+        {"score_wallet_floor": 2**62},
+        {"marks": [{"instrument": 1, "mark_ticks": 10**6 + 1, "sequence": 1}]},
+        {"marks": [{"instrument": 9, "mark_ticks": -1, "sequence": 1}]},
+    ],
+)
+def test_a_probe_that_no_pools_task_sends_is_a_dead_letter_and_is_not_answered(odd: dict[str, Any]) -> None:
+    desk = Desk()
+    desk.feed(instrument(), pool(), *desk.opening(1, 1_000, (1, 10, 900)), desk.mark(100))
+    out = desk.feed(probe(desk, 100, **{"revision": None, **odd}))
+    assert [refusal.stream for refusal in out.refusals] == ["adl-probes"]
+    assert desk.rows("adl-candidates", out) == []
+    assert len(desk.machine.probes.waiting) == 0

@@ -119,3 +119,34 @@ def test_an_older_version_of_a_pool_that_comes_again_founds_nothing_and_is_refus
     out = desk.feed(pool())
     assert (flows(desk, out), out.refusals) == ([], [])
     assert desk.machine.book.pools[1].version == 2
+
+
+@pytest.mark.parametrize("first", ["fill", "funding", "margin"])
+def test_a_fund_that_is_first_heard_of_in_an_isolated_bucket_has_an_empty_wallet(first: str) -> None:
+    isolated = {"position_side": 1, "margin_mode": MarginMode.ISOLATED}
+    desk = Desk(seqs={FUND: 0})  # no SNAPSHOT opens it
+    record = {
+        "fill": lambda: desk.fill(FUND, 3, 300, **isolated),
+        "funding": lambda: desk.update(FUND, UpdateKind.FUNDING, 7, instrument=1, **isolated),
+        "margin": lambda: desk.update(FUND, UpdateKind.ISOLATED_MARGIN, 7, instrument=1, **isolated),
+    }[first]()
+    out = desk.feed(instrument(), pool(), record)
+    expected = {
+        "fill": (FlowCause.TRADE, 1, 0, 0, 1, 3),
+        "funding": (FlowCause.FUNDING, 1, 7, 0, None, 0),
+        "margin": (FlowCause.OTHER, 1, 7, -7, None, 0),
+    }
+    assert flows(desk, out) == [expected[first]]
+
+
+def test_a_fill_that_moves_more_margin_than_any_wallet_may_owe_is_refused() -> None:
+    desk = Desk()
+    desk.feed(instrument(), pool(), *desk.opening(1, -(2**60) + 5))
+    moves = {"margin_mode": MarginMode.ISOLATED, "margin_moved": 6}
+    out = desk.feed(desk.fill(1, 1, 1, **moves))  # -(2^60) + 5 - 6 is below the bound of a wallet
+    assert [(refusal.reason, refusal.detail) for refusal in out.refusals] == [
+        (DeadLetterReason.OUT_OF_BOUNDS, "wallet after the fill is out of bounds")
+    ]
+    assert (desk.wallet(1), desk.wallet(1, 1, 1)) == (-(2**60) + 5, 0)
+    assert desk.feed(desk.fill(1, 1, 1, **{**moves, "margin_moved": 5})).refusals == []
+    assert (desk.wallet(1), desk.wallet(1, 1, 1)) == (-(2**60), 5)

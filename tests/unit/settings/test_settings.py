@@ -35,6 +35,16 @@ def test_defaults_reach_a_local_broker_only() -> None:
     assert (settings.engine.deployment, settings.engine.account_partitions, settings.engine.patience_ms) == ("backstop", 8, 50)
 
 
+def test_more_partitions_than_a_step_record_can_name_are_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKSTOP_ENGINE__SHARDS", "1")
+    monkeypatch.setenv("BACKSTOP_ENGINE__ACCOUNT_PARTITIONS", "3001")
+    problem = problem_of()
+    assert "ACCOUNT_PARTITIONS is 3001, but each of 1 SHARDS can account for 3000" in problem
+    assert "needs 2 SHARDS" in problem
+    monkeypatch.setenv("BACKSTOP_ENGINE__SHARDS", "2")
+    assert load_settings().engine.account_partitions == 3001
+
+
 def test_flag_goes_before_environment_before_dotenv_before_config_file_before_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = tmp_path / "b.toml"
     config.write_text("[engine]\nshards = 4\npatience_ms = 4\nsnapshot_every = 4\ndeployment = 'four'\n")

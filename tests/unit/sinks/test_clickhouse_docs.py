@@ -49,8 +49,8 @@ def test_seven_questions_are_asked() -> None:
 
 def test_what_is_kept_a_week_is_what_the_streams_keep_a_week() -> None:
     (row,) = re.findall(r"^\| (.+) \| a week after they were inserted \|$", section("## Tables"), flags=re.MULTILINE)
-    assert re.findall(r"`(\w+)`", row) == [stream.table for stream in STREAMS.values() if stream.retention_ms == WEEK_MS]
-    assert {stream.retention_ms for stream in STREAMS.values()} == {WEEK_MS, FOREVER_MS}
+    assert re.findall(r"`(\w+)`", row) == [stream.table for stream in STREAMS.values() if stream.rows_kept_ms == WEEK_MS]
+    assert {stream.rows_kept_ms for stream in STREAMS.values()} == {WEEK_MS, FOREVER_MS}
 
 
 def xml(path: Path) -> ElementTree.Element:
