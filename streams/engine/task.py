@@ -236,7 +236,7 @@ class Task:
         return self._letter(
             letter.partition,
             letter.offset,
-            event_time_us=letter.time_us,
+            event_time_us=letter.stamped_us,
             why=(letter.reason, letter.detail, letter.account),
             key=letter.key,
             value=letter.value,

@@ -128,7 +128,7 @@ def _rows(stream: str, placed: list[Placed]) -> Rows:
 
     if stream == UNDECODABLE:
         accounts = np.array([NULL if entry[6] is None else entry[6] for entry in placed], np.int64)
-        columns: Any = {"account": accounts, "source": column(1)}
+        columns: Any = {"account": accounts, "source": column(1), "stamped_us": column(0)}
     else:
         columns = columns_of(codec(stream).schema.fields, [entry[5] for entry in placed])
     return Rows(stream, columns, column(0), column(3), column(4))
