@@ -36,7 +36,7 @@ from streams.risk.trust import Trust
 from streams.risk.updates import Updates
 from streams.risk.waiting import Waiting
 
-VERSION: Final = 5
+VERSION: Final = 6
 _OF_POOLS: Final = frozenset(InstructionKind[name] for name in ("TAKEOVER", "ADL", "UNWIND", "COVER", "SOCIALISE"))
 Handler = Callable[[dict[str, Any], int, Outputs], None]
 
@@ -77,6 +77,10 @@ class RiskMachine:
     def held(self) -> int:
         """Parts of SNAPSHOTs that wait for the others."""
         return len(self.updates.opening)
+
+    def found(self, epoch: int) -> None:
+        """Belong to the deployment of this epoch."""
+        self.episodes.epoch = epoch
 
     def step(self, batch: Batch) -> Outputs:
         """Apply the rows in order."""
@@ -119,7 +123,7 @@ class RiskMachine:
         time, self.clock.second = self.clock.time, scalars["second"]
         time.us, time.ahead_us, time.is_witnessed = scalars["clock_us"], scalars["ahead_us"], bool(scalars["is_witnessed"])
         self.clock.now_us, self.clock.marks_seen = scalars["now_us"], scalars["marks_seen"]
-        self.clock.decisions_heard = scalars["decisions_heard"]
+        self.clock.decisions_heard, self.episodes.epoch = scalars["decisions_heard"], scalars["epoch"]
         for part in self._own_parts():
             part.from_arrow(tables[part.name])
         self.book.restore(tables)
@@ -144,7 +148,7 @@ class RiskMachine:
         return {
             "version": VERSION, "shard": self._shard, "clock_us": time.us, "second": self.clock.second, "ahead_us": time.ahead_us,
             "is_witnessed": int(time.is_witnessed), "now_us": self.clock.now_us, "marks_seen": self.clock.marks_seen,
-            "decisions_heard": self.clock.decisions_heard,
+            "decisions_heard": self.clock.decisions_heard, "epoch": self.episodes.epoch,
         }  # fmt: skip
 
     # -- parameters -------------------------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ def check_fold(world: World) -> Iterator[str]:
         spec = shard.spec
         machines[name] = machine_for(spec.task, spec.shard, spec.shard_count)
         written = _written(world, name)
+        machines[name].found(world.journals.steps[name][0]["epoch"] or 0 if world.journals.steps[name] else 0)
         running: dict[TopicPartition, int] = {}
         for step in world.journals.steps[name]:
             yield from _step(world, name, machines[name], step, running, written)

@@ -1,4 +1,4 @@
--- Every closing of a dead letter is said, so what is open can be told from the log alone.
+-- Every closing of a dead letter is said, so what is open can be told from the log alone; journals begin with the epoch of their deployment.
 
 CREATE TABLE IF NOT EXISTS `{database}`.`letter_closings`
 (
@@ -18,3 +18,9 @@ ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(event_time)
 ORDER BY (account, event_time, src_partition, src_offset)
 SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1;
+
+ALTER TABLE `{database}`.`accounts_journal`
+    ADD COLUMN IF NOT EXISTS `epoch` Nullable(Int64) COMMENT 'Step 0 only: what ids of the deployment\'s instructions are made from besides their causes; 0 or absent: nothing.' CODEC(ZSTD(1)) AFTER `topics`;
+
+ALTER TABLE `{database}`.`pools_journal`
+    ADD COLUMN IF NOT EXISTS `epoch` Nullable(Int64) COMMENT 'Step 0 only: what ids of the deployment\'s instructions are made from besides their causes; 0 or absent: nothing.' CODEC(ZSTD(1)) AFTER `topics`;
