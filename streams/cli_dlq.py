@@ -13,6 +13,7 @@ dlq_app = typer.Typer(help="Records that could not be applied: look at them, cor
 Place = Annotated[str, typer.Argument(metavar="PLACE", help="Where the record stands: <topic>/<partition>/<offset>, as `dlq list` prints it.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show accounts and raw bytes; without it accounts are hashed.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
+Wait = Annotated[float, typer.Option("--wait", min=0, max=3600, help="Seconds to wait for the shard that takes it, with --bus kafka.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")]
 
 
@@ -61,6 +62,7 @@ def dlq_correct(
     reason: Reason,
     changes: Annotated[list[str] | None, typer.Option("--set", help="A field as it should have been: <field>=<value>. Repeatable.")] = None,
     record: Annotated[str | None, typer.Option("--record", help="The whole record as JSON, or @<file>; needed where it cannot be read.")] = None,
+    wait: Wait = 30,
     dry_run: DryRun = False,
     directory: Directory = Path("run/demo"),
     bus: SourceBus = SourceName.DIRECTORY,
@@ -73,7 +75,7 @@ def dlq_correct(
     from streams.commands.dlq import run_correct
 
     source = source_of(bus, directory, deployment=deployment, bootstrap=bootstrap_servers, config=config)
-    return run_correct(source, place, changes=changes or (), record_text=record, reason=reason, dry_run=dry_run, as_json=as_json)
+    return run_correct(source, place, changes=changes or (), record_text=record, reason=reason, wait_s=wait, dry_run=dry_run, as_json=as_json)
 
 
 @dlq_app.command("drop", cls=Checked)
@@ -82,6 +84,7 @@ def dlq_drop(
     *,
     reason: Reason,
     account_seq: Annotated[int | None, typer.Option(min=1, help="The record's sequence number, if known: it then counts as heard.")] = None,
+    wait: Wait = 30,
     dry_run: DryRun = False,
     directory: Directory = Path("run/demo"),
     bus: SourceBus = SourceName.DIRECTORY,
@@ -94,4 +97,4 @@ def dlq_drop(
     from streams.commands.dlq import run_drop
 
     source = source_of(bus, directory, deployment=deployment, bootstrap=bootstrap_servers, config=config)
-    return run_drop(source, place, account_seq=account_seq, reason=reason, dry_run=dry_run, as_json=as_json)
+    return run_drop(source, place, account_seq=account_seq, reason=reason, wait_s=wait, dry_run=dry_run, as_json=as_json)

@@ -42,6 +42,7 @@ IDLE = (
     Idle(("demo",), ("bootstrap_servers",), _bus_is("memory"), "on the memory bus", "add --bus kafka"),
     Idle(OF_A_RUN, ("bootstrap_servers", "deployment", "config"), _bus_is("directory"), "on a recorded directory", "add --bus kafka"),
     Idle(OF_A_RUN, ("directory",), _bus_is("kafka"), "with --bus kafka", "name the deployment with --deployment"),
+    Idle(("dlq correct", "dlq drop"), ("wait",), _bus_is("directory"), "on a recorded directory, whose shards are run on at once", "add --bus kafka"),
     Idle(("demo", "venue"), ("accounts", "seed"), _draws_nothing, "with an example or a file, which has its own accounts", "change the file"),
     Idle(
         ("worker",), ("shards", "standby", "upgrade"), lambda given: str(given["roles"]) in ("views", "sink"), "with roles that run no shards",

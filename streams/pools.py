@@ -23,7 +23,7 @@ from streams.domain.told import MAX_POSITION, told_refusal
 from streams.insurance_fund.lasting import lasting as fund_lasting
 from streams.insurance_fund.machine import InsuranceFund
 
-VERSION: Final = 4
+VERSION: Final = 5
 RESULTS: Final = "pool-results"  # the stream that tells how the instructions of this task ended
 FUND_KINDS: Final = (InstructionKind.TAKEOVER, InstructionKind.UNWIND, InstructionKind.COVER, InstructionKind.SOCIALISE)
 
@@ -57,6 +57,10 @@ class PoolsMachine:
     def held(self) -> int:
         """Rows that wait for their pool or instrument."""
         return len(self.held_rows)
+
+    def found(self, epoch: int) -> None:
+        """Belong to the deployment of this epoch."""
+        self.market.epoch = epoch
 
     def _offer(self, position: Unplaced, mark: MarkPrice, *, attempt: int, now_us: int, out: Outputs) -> tuple[int, int | None]:
         return self.fund.offer(position, mark, attempt=attempt, now_us=now_us, out=out)
@@ -209,7 +213,7 @@ class PoolsMachine:
             "version": VERSION, "shard_count": self.shard_count, "clock_us": self.clock_us, "now_us": self.now_us,
             "wave_number": self.adl.wave_number, "decisions": self.adl.requests.decisions,
             "marks_seen": self.marks_seen, "held_number": self.held_number,
-            "ahead_us": self.market.time.ahead_us, "is_witnessed": int(self.market.time.is_witnessed),
+            "ahead_us": self.market.time.ahead_us, "is_witnessed": int(self.market.time.is_witnessed), "epoch": self.market.epoch,
         }  # fmt: skip
 
     def lasting(self) -> Iterator[Lasting]:
@@ -241,6 +245,7 @@ class PoolsMachine:
         if (scalars["version"], scalars["shard_count"]) != (VERSION, self.shard_count):
             raise AssertionError(f"a snapshot of version {scalars['version']} with {scalars['shard_count']} shards does not fit this machine")
         self.market.restore(tables)
+        self.market.epoch = scalars["epoch"]
         self.market.time = MarkTime(scalars["clock_us"], scalars["ahead_us"], bool(scalars["is_witnessed"]))
         self.now_us, self.marks_seen = scalars["now_us"], scalars["marks_seen"]
         self.held_rows.from_arrow(tables[self.held_rows.name])

@@ -222,6 +222,11 @@ class EngineSettings(_Section):
     deployment: str = Field(default="backstop", pattern=r"^[a-z0-9][a-z0-9-]{0,47}$", description="Prefix of every topic and transactional id.")
     shards: int = Field(default=2, ge=1, le=256, description="Accounts shards; fixed for the life of the deployment.")
     account_partitions: int = Field(default=8, ge=1, le=4096, description="Partitions of the account-keyed topics, as the exchange chose them.")
+    epoch: int | None = Field(
+        default=None, ge=0, lt=2**63,
+        description="What ids of instructions are made from besides their causes, taken when the deployment is founded; 0: nothing. Unset: an "
+        "epoch that no other deployment has, from its name and the ids of its topics. A broker that gives topics no ids needs a new number here.",
+    )  # fmt: skip
     snapshot_every: int = Field(default=200_000, ge=1, description="Records a shard takes between two snapshots.")
     snapshots_kept: int = Field(default=2, ge=0, description="Snapshots of a shard that stay; 0: all of them.")
     data_dir: Path = Field(default=Path("run/engine"), description="Directory of snapshots.")

@@ -1,7 +1,8 @@
 """Every stream in one table: schema, key, partitioning, who writes and reads it, how long it is kept; and the topics that carry them.
 
-A stream is one kind of record. A topic carries one stream, or several whose one order matters: what the exchange says of an account, and what the
-pools task says to the shards. There the framing of a record names its stream (wire/kinds.py). On a broker it is `<deployment>.<topic>`. Partitioning:
+A stream is one kind of record. A topic carries one stream, or several whose one order matters: what the exchange says of an account, what the
+shard says of it, and what the pools task says to the shards. There the framing of a record names its stream (wire/kinds.py). On a broker it is
+`<deployment>.<topic>`. Partitioning:
 ACCOUNT = as many partitions as `account-events`, the partition the exchange chose for the account; SHARD = one per accounts shard; ONE = one.
 """
 
@@ -65,6 +66,7 @@ class Topic:
 
 
 ACCOUNT_EVENTS = "account-events"
+ACCOUNT_STATES = "account-states"
 WAVE_ROUNDS = "adl-rounds"
 A, S, O = Partitioning.ACCOUNT, Partitioning.SHARD, Partitioning.ONE
 
@@ -82,6 +84,7 @@ STREAMS: dict[str, Stream] = {
         Stream("corrections", "correction", "account", A, "exchange", FOREVER_MS),
         Stream("instructions", "instruction", "account", A, "engine", FOREVER_MS),
         Stream("account-states", "account_state", "account", A, "accounts", FOREVER_MS),
+        Stream("letter-closings", "letter_closing", "account", A, "accounts", FOREVER_MS, carrier=ACCOUNT_STATES),
         Stream("insolvencies", "insolvency", "pool", O, "accounts", FOREVER_MS, ("kind", "account", "instrument", "position_side")),
         Stream("fund-flows", "fund_flow", "pool", O, "accounts", FOREVER_MS, ("account", "account_seq")),
         Stream("pool-results", "instruction_result", "account", O, "accounts", FOREVER_MS, ("account", "instruction_id")),

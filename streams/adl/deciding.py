@@ -191,8 +191,8 @@ class Deciding:
         """One instruction: the one with less equity is the account, the other its counter-account."""
         one, other = sorted((long, short), key=lambda p: (p.equity, p.episode.group.account))
         row = instruction_row(
-            kind=InstructionKind.ADL, pool=self._market.pools[one.pool], cause_kind=CauseKind.EPISODE, cause_id=one.episode.id,
-            attempt=self._requests.attempt(one), party=one.party, counter=other.party, now_us=now_us, lots=-one.sign * lots,
+            epoch=self._market.epoch, kind=InstructionKind.ADL, pool=self._market.pools[one.pool], cause_kind=CauseKind.EPISODE,
+            cause_id=one.episode.id, attempt=self._requests.attempt(one), party=one.party, counter=other.party, now_us=now_us, lots=-one.sign * lots,
             quote=-one.sign * quote, mark=mark,
         )  # fmt: skip
         self._requests.sent(one)
@@ -243,8 +243,8 @@ class Deciding:
             attempt = attempts[pair.liquidated, candidate.account] = attempts.get((pair.liquidated, candidate.account), 0) + 1
             counter = Party(group_of(wave, candidate), candidate.partition, wave.market.instrument, candidate.position_side)
             row = instruction_row(
-                kind=InstructionKind.ADL, pool=pool, cause_kind=CauseKind.WAVE, cause_id=wave.wave_id, attempt=attempt, party=position.party,
-                counter=counter, now_us=now_us, lots=-position.sign * pair.lots,
+                epoch=self._market.epoch, kind=InstructionKind.ADL, pool=pool, cause_kind=CauseKind.WAVE, cause_id=wave.wave_id, attempt=attempt,
+                party=position.party, counter=counter, now_us=now_us, lots=-position.sign * pair.lots,
                 quote=-(position.sign * pair.lots * wave.lot_value + pair.loss), mark=wave.mark, policy_version=wave.policy_version,
             )  # fmt: skip
             key = self._instructions.send(out, row, position.episode)

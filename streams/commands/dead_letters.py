@@ -1,25 +1,36 @@
-"""What stands in a run's `dead-letters`, and what has become of each: read from the log alone, on any bus."""
+"""What stands in a run's `dead-letters`, and what has become of each: read from the log alone, on any bus.
 
-from dataclasses import dataclass
+What is open is what the accounts task says: it tells of each letter that an account hangs on, and of each closing (`letter-closings`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
 from streams.bus.contract import Bus, Chunk, TopicPartition
-from streams.domain.events import CorrectionKind, DeadLetterReason, GroupState
+from streams.domain.events import ClosedBy, DeadLetterReason
+from streams.domain.letters import ALL_OTHERS, LETTERS_MAX
+from streams.domain.money import MAX_ACCOUNT
 from streams.engine.chunks import read_stream
+from streams.engine.task import STEP_HEADER
 from streams.engine.turns import turn_of
 from streams.errors import CheckFailed, UsageProblem
 from streams.topics import EXCHANGE_TOPICS
 from streams.wire.codec import codec
 
-LETTERS, CORRECTIONS, MARKS = "dead-letters", "corrections", "marks"
+LETTERS, CLOSINGS, CORRECTIONS, MARKS = "dead-letters", "letter-closings", "corrections", "marks"
 BROKEN = (DeadLetterReason.UNDECODABLE, DeadLetterReason.UNKNOWN_SCHEMA, DeadLetterReason.WRONG_SCHEMA)  # what no schema could read
-CORRECTED = {CorrectionKind.FILL: "corrected", CorrectionKind.UPDATE: "corrected", CorrectionKind.DROP: "dropped"}
+STATUS = {ClosedBy.CORRECTION: "corrected", ClosedBy.DROP: "dropped", ClosedBy.SNAPSHOT: "healed"}
+Said = tuple[int, dict[str, Any]]  # number of the step that said it, and the row
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One dead letter. `status`: open, corrected, dropped, healed (by a SNAPSHOT), or noted (no account hangs on it)."""
+    """One dead letter. `status`: open, corrected, dropped, healed (by a SNAPSHOT), or noted (no account hangs on it).
+
+    `is_counted_only`: open, and one of so many of its account that only their number is kept: only a SNAPSHOT closes it.
+    """
 
     topic: str
     partition: int
@@ -34,6 +45,7 @@ class DeadLetter:
     value: bytes
     value_length: int
     status: str
+    is_counted_only: bool = False
 
     @property
     def place(self) -> str:
@@ -48,43 +60,69 @@ def hashed(account: int | None) -> str | None:
 
 async def rows_of(bus: Bus, stream: str) -> list[dict[str, Any]]:
     """All readable rows of a stream; none where this run has no such stream."""
-    return [row for _, row in await _placed_rows(bus, stream)]
+    return [row for _, row in await _said(bus, stream)]
 
 
-async def _placed_rows(bus: Bus, stream: str) -> list[tuple[tuple[int, int], dict[str, Any]]]:
-    """((partition, offset), row) of all readable rows."""
+async def _said(bus: Bus, stream: str) -> list[Said]:
     rows = []
     async for chunk in read_stream(bus, stream):
-        for offset, value in zip(chunk.offsets, chunk.values, strict=True):
-            try:
-                rows.append(((chunk.partition, offset), codec(stream).decode_row(value)))
-            except CheckFailed:
-                continue  # a dead letter itself
+        rows += said_in(chunk, stream)
     return rows
+
+
+def said_in(chunk: Chunk, stream: str) -> list[Said]:
+    """The readable rows of a chunk."""
+    rows = []
+    for headers, value in zip(chunk.headers, chunk.values, strict=True):
+        try:
+            rows.append((_step(dict(headers).get(STEP_HEADER, b"")), codec(stream).decode_row(value)))
+        except CheckFailed:
+            continue  # a dead letter itself
+    return rows
+
+
+def _step(name: bytes) -> int:
+    number = name.rpartition(b"/")[2]
+    return int(number) if number.isdigit() else 0
 
 
 async def read_letters(bus: Bus) -> list[DeadLetter]:
     """Every dead letter in order, the newest last; one that several said of the same place once."""
-    rows = await rows_of(bus, LETTERS)
-    refused = {(row["source_partition"], row["source_offset"]) for row in rows if row["source_topic"] == CORRECTIONS}
-    corrections = {
-        (row["account"], row["source_topic"], row["source_partition"], row["source_offset"]): CORRECTED.get(row["kind"], "open")
-        for place, row in await _placed_rows(bus, CORRECTIONS)
-        if place not in refused
-    }
-    healed: dict[int, int] = {}
-    for row in await rows_of(bus, "account-states"):
-        if row["asset"] == 0 and row["state"] == GroupState.HEALTHY:
-            healed[row["account"]] = max(row["event_time_us"], healed.get(row["account"], 0))
-    letters: dict[tuple[Any, ...], DeadLetter] = {}
-    for row in rows:
-        place = (row["account"], row["source_topic"], row["source_partition"], row["source_offset"])
-        is_healed = healed.get(row["account"], -1) >= row["event_time_us"]
-        # A refused correction changes nothing, so no account hangs on its dead letter either.
-        nobodys = row["account"] is None or (row["source_topic"] == CORRECTIONS and row["reason"] not in BROKEN)
-        status = "noted" if nobodys else corrections.get(place, "healed" if is_healed else "open")
-        letters[place] = _letter(row, status)
+    said = await _said(bus, LETTERS)
+    letters = {_place(row): _letter(row, "open" if _hangs_on_account(row) else "noted") for _, row in said}
+    for place, fate in _dealt_with([one for one in said if _hangs_on_account(one[1])], await _said(bus, CLOSINGS)):
+        if place in letters:  # a letter is kept less long than the word that it is closed
+            letters[place] = replace(letters[place], **fate)
     return list(letters.values())
+
+
+def _hangs_on_account(row: dict[str, Any]) -> bool:
+    """Whether the letter makes its account SUSPECT. A correction that was read and refused changes nothing, so nothing hangs on its letter."""
+    is_anybodys = row["account"] is not None and 0 < row["account"] < MAX_ACCOUNT
+    return is_anybodys and (row["source_topic"] != CORRECTIONS or row["reason"] in BROKEN)
+
+
+def _dealt_with(said: Iterable[Said], closings: Iterable[Said]) -> Iterable[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """(place, what is different about its letter) where letters are closed, or open and not kept one by one; in the order of steps."""
+    kept: dict[int, dict[tuple[Any, ...], None]] = {}
+    others: dict[int, dict[tuple[Any, ...], None]] = {}
+    for _, _, row in sorted([*((step, 0, row) for step, row in said), *((step, 1, row) for step, row in closings)], key=lambda one: one[:2]):
+        account, place = row["account"], _place(row)
+        if "closed_by" not in row:
+            is_kept = len(kept.get(account, ())) + (account in others) < LETTERS_MAX
+            (kept if is_kept else others).setdefault(account, {})[place] = None
+            continue
+        closed = [place] if row["source_partition"] != ALL_OTHERS else list(others.pop(account, ()))
+        for each in closed:
+            kept.get(account, {}).pop(each, None)
+            yield each, {"status": STATUS[row["closed_by"]]}
+    for places in others.values():
+        for place in places:
+            yield place, {"is_counted_only": True}
+
+
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["account"], row["source_topic"], row["source_partition"], row["source_offset"]
 
 
 def _letter(row: dict[str, Any], status: str) -> DeadLetter:

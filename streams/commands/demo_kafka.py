@@ -31,6 +31,7 @@ def of_its_own(settings: Settings, directory: Path, *, snapshot_every: int) -> S
     """These settings under a fresh deployment name, with its snapshots in the directory of the run."""
     changes = {
         "deployment": f"demo-{secrets.token_hex(4)}",
+        "epoch": 0,  # the simulated exchange remembers no other deployment, and a demo decides the same on every bus
         "data_dir": directory.resolve(),
         "patience_ms": PATIENCE_MS,
         "in_turns": True,

@@ -9,16 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from streams.bus.contract import Bus, NewRecord
+from streams.bus.contract import Bus, NewRecord, TopicPartition
 from streams.bus.manifest import check_manifest, write_manifest
 from streams.bus.recording import load, record
 from streams.commands import run_directory
 from streams.commands.check import Source, opened, require
 from streams.commands.console import emit_json, run, say, uninterrupted
+from streams.commands.corrections import Fate, Outcome, Watch
 from streams.commands.dead_letters import CORRECTIONS, DeadLetter, find_letter, hashed, now_of, read_letters, source_value
 from streams.commands.sides import moment
-from streams.domain.events import CorrectionKind
+from streams.domain.events import CorrectionKind, GroupState
 from streams.domain.ids import identity
+from streams.domain.letters import LETTERS_MAX
 from streams.engine.lockstep import settle
 from streams.engine.shard import RunnerOptions, ShardRunner
 from streams.engine.snapshot import SnapshotStore
@@ -104,8 +106,10 @@ async def _shown(source: Source, place: str) -> tuple[DeadLetter, bytes | None]:
         return letter, await source_value(bus, letter)
 
 
-def run_correct(source: Source, place: str, *, changes: Sequence[str], record_text: str | None, reason: str, dry_run: bool, as_json: bool) -> int:
-    """Write the record as it should have been. Raises UsageProblem where it cannot be told what that is."""
+def run_correct(
+    source: Source, place: str, *, changes: Sequence[str], record_text: str | None, reason: str, wait_s: float, dry_run: bool, as_json: bool
+) -> int:
+    """Write the record as it should have been, and tell what became of it. Raises UsageProblem where it cannot be told what it should have been."""
     require(source)
     given = _given(record_text)
     changed = dict(_change(text) for text in changes)
@@ -127,17 +131,17 @@ def run_correct(source: Source, place: str, *, changes: Sequence[str], record_te
             raise UsageProblem(f"the record given is of another account than the dead letter {letter.place}")
         return {"kind": kind, name: corrected}
 
-    return _write(source, place, row_of, reason=reason, dry_run=dry_run, as_json=as_json)
+    return _write(source, place, row_of, reason=reason, wait_s=wait_s, dry_run=dry_run, as_json=as_json)
 
 
-def run_drop(source: Source, place: str, *, account_seq: int | None, reason: str, dry_run: bool, as_json: bool) -> int:
-    """Let a dead letter go: it stays unapplied, and no longer makes its account SUSPECT."""
+def run_drop(source: Source, place: str, *, account_seq: int | None, reason: str, wait_s: float, dry_run: bool, as_json: bool) -> int:
+    """Let a dead letter go, and tell what became of that: it stays unapplied, and no longer makes its account SUSPECT."""
     require(source)
 
     async def row_of(_bus: Bus, _letter: DeadLetter) -> dict[str, Any]:
         return {"kind": CorrectionKind.DROP, "account_seq": account_seq}
 
-    return _write(source, place, row_of, reason=reason, dry_run=dry_run, as_json=as_json)
+    return _write(source, place, row_of, reason=reason, wait_s=wait_s, dry_run=dry_run, as_json=as_json)
 
 
 def _given(text: str | None) -> dict[str, Any] | None:
@@ -160,31 +164,55 @@ def _change(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _write(source: Source, place: str, row_of: Any, *, reason: str, dry_run: bool, as_json: bool) -> int:
-    row, partition = run(_written(source, place, row_of, reason, dry_run=dry_run))
+def _write(source: Source, place: str, row_of: Any, *, reason: str, wait_s: float, dry_run: bool, as_json: bool) -> int:
+    """0 where the dead letter is closed by this (or, with `dry_run`, nothing was done), 1 otherwise."""
+    row, partition, outcome = run(_written(source, place, row_of, reason, wait_s=wait_s, dry_run=dry_run))
     if as_json:
-        emit_json({**source.json, "place": place, "written": not dry_run, "partition": partition, "correction": readable(CORRECTIONS, row)})
+        fate = {"outcome": None} if outcome is None else outcome.json
+        emit_json({**source.json, "place": place, "written": not dry_run, "partition": partition, **fate, "correction": readable(CORRECTIONS, row)})
     else:
-        say(f"{place}: {'would be' if dry_run else 'is'} {'let go' if row['kind'] == CorrectionKind.DROP else 'corrected'}")
-    return 0
+        say(f"{place}: {_words(row, outcome, wait_s)}")
+    return 0 if outcome is None or outcome.fate in (Fate.APPLIED, Fate.DROPPED) else 1
 
 
-async def _written(source: Source, place: str, row_of: Any, reason: str, *, dry_run: bool) -> tuple[dict[str, Any], int]:
+def _words(row: Mapping[str, Any], outcome: Outcome | None, wait_s: float) -> str:
+    what = "let go" if row["kind"] == CorrectionKind.DROP else "corrected"
+    if outcome is None:
+        return f"would be {what}"
+    match outcome.fate:
+        case Fate.APPLIED | Fate.DROPPED:
+            healed = outcome.state == GroupState.HEALTHY.name
+            return f"is {what}; " + ("its account is healed" if healed else "its account stays SUSPECT: other records of it are missing (`dlq list`)")
+        case Fate.REFUSED:
+            return f"is open as before: the correction was refused and is the dead letter {outcome.place} ({outcome.detail})"
+        case Fate.IGNORED:
+            return "was closed by something else before the correction was taken, which was ignored"
+        case _:
+            return f"the correction is written; no shard has taken it within {wait_s:g} s. See what has become of it with `dlq list --all`"
+
+
+async def _written(
+    source: Source, place: str, row_of: Any, reason: str, *, wait_s: float, dry_run: bool
+) -> tuple[dict[str, Any], int, Outcome | None]:
     if source.kafka is None:
         check_manifest(source.directory)
     async with opened(source) as bus:
         letter = await find_letter(bus, place)
         if letter.account is None or letter.status != "open":
             raise UsageProblem(f"{place} is {letter.status}: there is nothing to do about it")
+        if letter.is_counted_only:
+            raise UsageProblem(f"{place} is one of more than {LETTERS_MAX} open of its account: only a SNAPSHOT of the account closes it")
         if CORRECTIONS not in await bus.partitions():
             raise UsageProblem(f"{source} has no stream {CORRECTIONS}: it was founded before there were any")
         time_us, turn = await now_of(bus)
         row = _row(letter, time_us, await row_of(bus, letter), reason)
         headers = () if turn is None else ((TURN_HEADER, str(turn).encode()),)
         written = new_record(CORRECTIONS, row, letter.partition, headers)
-        if not dry_run:
-            await _commit(source, bus, written)
-    return row, letter.partition
+        if dry_run:
+            return row, letter.partition, None
+        watch = await Watch.begin(bus)
+        offset = await _commit(source, bus, written)
+        return row, letter.partition, await watch.outcome(letter, row, offset, wait_s if source.kafka is not None else 0)
 
 
 def _row(letter: DeadLetter, time_us: int, content: Mapping[str, Any], reason: str) -> dict[str, Any]:
@@ -205,13 +233,15 @@ def _row(letter: DeadLetter, time_us: int, content: Mapping[str, Any], reason: s
     return {**row, "correction_id": identity(*(f"{name}={row[name]}" for name in sorted(row)))}
 
 
-async def _commit(source: Source, bus: Bus, written: NewRecord) -> None:
+async def _commit(source: Source, bus: Bus, written: NewRecord) -> int:
+    """Write the correction and, in a directory, let its shards take it; its offset."""
     deployment = "directory" if source.kafka is None else source.kafka.engine.deployment
     writer = await bus.writer(f"{deployment}-{OWNER}")
-    await writer.commit([written])
+    ends = await writer.commit([written])
     await writer.close()
     if source.kafka is None:
         await _run_on(source.directory, bus)
+    return ends[TopicPartition(written.topic, written.partition)] - 1
 
 
 async def _run_on(directory: Path, bus: Bus) -> None:

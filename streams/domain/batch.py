@@ -16,7 +16,7 @@ from streams.domain.events import NULL, DeadLetterReason
 Column = NDArray[np.int64] | list[Any]
 Row = Mapping[str, Any]
 Raised = tuple[Alarm, dict[str, Any]]  # an alarm, and its facts
-UNDECODABLE = "undecodable"  # the pseudo-stream of records no schema could read; columns: account, source (index in the task's reading order)
+UNDECODABLE = "undecodable"  # the pseudo-stream of records no schema could read; see engine/merge.py
 
 
 @dataclass(slots=True)

@@ -271,6 +271,15 @@ class CorrectionKind(IntEnum):
     DROP = 3
 
 
+class ClosedBy(IntEnum):
+    """What closed a dead letter: its record came as it should have been, it was let go, or a SNAPSHOT replaced what it was part of."""
+
+    UNKNOWN = 0
+    CORRECTION = 1
+    DROP = 2
+    SNAPSHOT = 3
+
+
 class Severity(IntEnum):
     """How loud the notification is."""
 

@@ -15,8 +15,14 @@ def identity(*cause: Part) -> int:
     return int.from_bytes(digest.digest()[:8], "big") >> 1
 
 
+def deployment_epoch(deployment: str, topic_id: str | None) -> int:
+    """The epoch of a deployment: its name, and the id of its topic of instructions, which another topic of that name does not have."""
+    return identity("deployment", deployment, topic_id)
+
+
 def instruction_identity(
     *,
+    epoch: int,
     cause_kind: int,
     cause_id: int,
     account: int,
@@ -26,5 +32,9 @@ def instruction_identity(
     rung: int,
     attempt: int,
 ) -> int:
-    """Id of an instruction: its cause, the account, the position key, the counter-account, the rung and the attempt."""
-    return identity("instruction", int(cause_kind), cause_id, account, instrument, position_side, counter_account, int(rung), attempt)
+    """Id of an instruction: the deployment's epoch, its cause, the account, the position key, the counter-account, the rung and the attempt.
+
+    A gateway drops ids that it has seen: another deployment's instruction of the same cause must have another. Epoch 0 is none (a demo, a test).
+    """
+    deployment = (epoch,) if epoch else ()
+    return identity("instruction", *deployment, int(cause_kind), cause_id, account, instrument, position_side, counter_account, int(rung), attempt)

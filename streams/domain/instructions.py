@@ -25,6 +25,7 @@ NOBODY: Final[InstructionRow] = dict.fromkeys(f"counter_{name}" for name in ("ac
 
 def instruction_row(
     *,
+    epoch: int,
     kind: InstructionKind,
     pool: Pool,
     cause_kind: CauseKind,
@@ -40,11 +41,11 @@ def instruction_row(
     mark: MarkPrice | None = None,
     policy_version: int | None = None,
 ) -> InstructionRow:
-    """An instruction of the pools task; valid as long as its pool says. Lots and quote are signed for `party`."""
+    """An instruction of the pools task of this deployment; valid as long as its pool says. Lots and quote are signed for `party`."""
     one, other = party.fields(), NOBODY if counter is None else counter.fields("counter_")
     return {
         "instruction_id": instruction_identity(
-            cause_kind=cause_kind, cause_id=cause_id, account=party.group.account, instrument=one["instrument"],
+            epoch=epoch, cause_kind=cause_kind, cause_id=cause_id, account=party.group.account, instrument=one["instrument"],
             position_side=one["position_side"], counter_account=other["counter_account"], rung=kind, attempt=attempt,
         ),
         "kind": kind, "pool": pool.pool, "asset": pool.asset, **one, **other, "cause_kind": cause_kind, "cause_id": cause_id,

@@ -33,9 +33,10 @@ class Trust:
 
 
 class Market:
-    """Parameters by their newest version, marks by their newest (epoch, sequence). `time`: the clock of marks."""
+    """Parameters by their newest version, marks by their newest (epoch, sequence). `time`: the clock of marks; `epoch`: the deployment's."""
 
     def __init__(self) -> None:
+        self.epoch = 0
         self.instruments: StateTable[int, Instrument] = StateTable("instruments", int, Instrument)
         self.pools: StateTable[int, Pool] = StateTable("pools", int, Pool)
         self.marks: StateTable[int, MarkPrice] = StateTable("marks", int, MarkPrice)

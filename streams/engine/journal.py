@@ -50,7 +50,7 @@ class StepRecord:
     """One step record, read or about to be written. A *note* takes and says nothing: it lists a snapshot, an upgrade or ids of topics.
 
     `topics` are the ids of those that the shard reads and writes, as (topic, id): at the genesis, wherever a snapshot is listed, so that whoever
-    begins there finds them, and where they were first noted in a journal that is older than they are.
+    begins there finds them, and where they were first noted in a journal that is older than they are. `epoch`: of the deployment, at the genesis.
     """
 
     task: str
@@ -70,6 +70,7 @@ class StepRecord:
     genesis: Genesis | None = None
     upgrade: Upgrade | None = None
     topics: tuple[tuple[str, str], ...] = ()
+    epoch: int | None = None
 
     @property
     def is_note(self) -> bool:
@@ -132,6 +133,7 @@ def note_after(tail: StepRecord, *, owner: str, generation: int, snapshot: Snaps
         genesis=None,
         upgrade=None,
         topics=tuple(topics.items()),
+        epoch=None,
     )
 
 
@@ -170,6 +172,7 @@ def _row(record: StepRecord) -> dict[str, Any]:
         },
         "upgrade": None if upgrade is None else {"from_version": upgrade.from_version, "from_state_digest": upgrade.from_state_digest},
         "topics": [{"topic": topic, "topic_id": topic_id} for topic, topic_id in record.topics],
+        "epoch": record.epoch,
         "held": record.held,
         "previous_hash": record.previous_hash,
         "own_hash": NO_HASH,
@@ -203,6 +206,7 @@ def open_record(journal: TopicPartition, offset: int, value: bytes | None) -> St
         and Genesis(genesis["deployment"], genesis["shard_count"], tuple((part["topic"], part["partitions"]) for part in genesis["inputs"])),
         upgrade=upgrade and Upgrade(upgrade["from_version"], upgrade["from_state_digest"]),
         topics=tuple((part["topic"], part["topic_id"]) for part in row["topics"]),
+        epoch=row["epoch"],
     )
 
 

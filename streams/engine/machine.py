@@ -26,6 +26,9 @@ class Machine(Protocol):
     def held(self) -> int:
         """Records taken that wait inside the machine for others."""
 
+    def found(self, epoch: int) -> None:
+        """Belong to the deployment of this epoch; 0: none. Only a machine that has taken nothing; a snapshot carries it along."""
+
     def step(self, batch: Batch) -> Outputs:
         """Apply the rows in the order of `batch.runs`; say what follows."""
 

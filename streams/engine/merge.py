@@ -32,7 +32,7 @@ _AHEAD = "marks.ahead"  # under this name the running times keep the mark that w
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A record that no schema could read."""
+    """A record that no schema could read. `time_us`: its place in the order, 0 where its partition has shown no time; not when it was."""
 
     partition: TopicPartition
     offset: int
@@ -43,6 +43,12 @@ class Unreadable:
     detail: str
     key: bytes | None
     value: bytes | None
+
+    @property
+    def stamped_us(self) -> int:
+        """When it was, by its own timestamp: the same wherever steps are cut. Its place in the order where it has none that a clock can show."""
+        stamp_us = self.timestamp_ms * 1000
+        return stamp_us if 0 < stamp_us < EVENT_TIME_END_US else self.time_us
 
 
 @dataclass(slots=True)
@@ -106,6 +112,7 @@ def _undecodable(bad: Sequence[Unreadable], reads: Sequence[str]) -> Rows:
         {
             "account": np.array([NULL if letter.account is None else letter.account for letter in bad], np.int64),
             "source": np.array([reads.index(letter.partition.topic) for letter in bad], np.int64),
+            "stamped_us": np.array([letter.stamped_us for letter in bad], np.int64),
         },
         np.array([letter.time_us for letter in bad], np.int64),
         np.array([letter.partition.partition for letter in bad], np.int64),

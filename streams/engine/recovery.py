@@ -155,6 +155,7 @@ async def upgrade(
                 genesis=None,
                 upgrade=Upgrade(tail.machine_version, tail.state_digest),
                 topics=(),
+                epoch=None,
             )
             return Upgraded(task, gate, record, noted(records), base)
     raise ConfigurationProblem(
@@ -222,5 +223,6 @@ def _check_start(task: Task, records: Sequence[StepRecord]) -> None:
             f"{task.spec.name}: the journal was begun by version {genesis.machine_version} of the rules, and the snapshot that version "
             f"{task.machine.version} went on from is gone or damaged; restore it"
         )
+    task.machine.found(genesis.epoch or 0)
     if task.machine.digest() != genesis.state_digest:
         raise CheckFailed(f"{task.spec.name}: a new machine does not begin in the state that the genesis recorded: these are not the rules it ran")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from streams.bus.contract import Bus, Reader, Writer
+from streams.domain.ids import deployment_epoch
 from streams.engine.gate import PoolsGate
 from streams.engine.identity import present, refuse_others
 from streams.engine.journal import NO_HASH, SnapshotRef, StepRecord, genesis_of, note_after, read_tail, seal
@@ -18,6 +19,8 @@ from streams.engine.standby import Standby
 from streams.engine.task import MachineFactory, Task, TaskSpec
 from streams.engine.turns import TurnHold
 from streams.errors import Fenced
+
+INSTRUCTIONS = "instructions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,10 @@ async def _found(seat: Seat, writer: Writer) -> Recovered:
     """Write step 0."""
     task, gate = fresh(seat.spec, seat.factory, seat.patience_ms)
     topics = await present(seat.bus, seat.spec)
+    epoch = seat.spec.epoch
+    if epoch is None:
+        epoch = deployment_epoch(seat.spec.deployment, topics.get(INSTRUCTIONS))
+    task.machine.found(epoch)
     genesis = StepRecord(
         task=seat.spec.task,
         shard=seat.spec.shard,
@@ -144,6 +151,7 @@ async def _found(seat: Seat, writer: Writer) -> Recovered:
         previous_hash=NO_HASH,
         genesis=genesis_of(seat.spec),
         topics=tuple(topics.items()),
+        epoch=epoch,
     )
     return Recovered(task, gate, await journal_alone(writer, genesis), topics, kept=(), is_covered=True, reran=0)
 

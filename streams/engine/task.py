@@ -50,13 +50,18 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """Which task this is, and the shape of the deployment it belongs to."""
+    """Which task this is, and the shape of the deployment it belongs to.
+
+    `epoch` counts where the shard is founded, and stands in its journal from then on: what ids of instructions are made from besides their causes.
+    0: nothing, for a deployment whose ids no gateway remembers; None: one that no other deployment has, from the topics as they are then.
+    """
 
     task: TaskName
     shard: int
     shard_count: int
     account_partitions: int
     deployment: str
+    epoch: int | None = 0
 
     @property
     def name(self) -> str:
@@ -242,7 +247,7 @@ class Task:
         return self._letter(
             letter.partition,
             letter.offset,
-            event_time_us=letter.time_us,
+            event_time_us=letter.stamped_us,
             why=(letter.reason, letter.detail, letter.account),
             key=letter.key,
             value=letter.value,

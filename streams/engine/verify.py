@@ -121,7 +121,7 @@ async def read_journals(bus: Bus) -> dict[TaskSpec, list[StepRecord]]:
             assert genesis is not None
             if task == "accounts":
                 shards, partitions = min(shards, genesis.shard_count), min(partitions, dict(genesis.inputs).get(ACCOUNT_EVENTS, partitions))
-            spec = TaskSpec("accounts" if task == "accounts" else "pools", shard, shards, partitions, genesis.deployment)
+            spec = TaskSpec("accounts" if task == "accounts" else "pools", shard, shards, partitions, genesis.deployment, records[0].epoch or 0)
             try:
                 check_genesis(spec, records[0])
             except ConfigurationProblem as error:
@@ -228,6 +228,7 @@ async def _verify_steps(
 def _beginning(spec: TaskSpec, records: Sequence[StepRecord], factory: MachineFactory, snapshots: SnapshotStore | None) -> Task | None:
     """From where on steps can be run again: the genesis; where these rules took over later, the earliest snapshot that leads there, if any."""
     task = Task(spec, factory(spec.task, spec.shard, spec.shard_count))
+    task.machine.found(records[0].epoch or 0)
     if all(record.upgrade is None for record in records):
         if task.machine.digest() != records[0].state_digest:
             raise Differs(at(records[0], DifferenceClass.STATE, "a new machine does not begin in the state that the genesis recorded"))

@@ -237,8 +237,8 @@ class Deficits:
 
     def _send(self, episode: Episode, deficit: Deficit, pool: Pool, sent: "_Payment", *, now_us: int, out: Outputs) -> int:
         row = instruction_row(
-            kind=sent.kind, pool=pool, cause_kind=CauseKind.DEFICIT, cause_id=identity("deficit", episode.id), attempt=sent.attempt,
-            party=Party(episode.group, deficit.partition), counter=sent.payer, now_us=now_us, amount=sent.amount,
+            epoch=self.books.market.epoch, kind=sent.kind, pool=pool, cause_kind=CauseKind.DEFICIT, cause_id=identity("deficit", episode.id),
+            attempt=sent.attempt, party=Party(episode.group, deficit.partition), counter=sent.payer, now_us=now_us, amount=sent.amount,
         )  # fmt: skip
         return self.instructions.send(out, row, episode)
 

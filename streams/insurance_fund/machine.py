@@ -98,9 +98,9 @@ class InsuranceFund:
     def _take_over(self, part: Unplaced, mark: MarkPrice, *, attempt: int, now_us: int, out: Outputs) -> int:
         pool = self.market.pools[part.pool]
         row = instruction_row(
-            kind=InstructionKind.TAKEOVER, pool=pool, cause_kind=CauseKind.EPISODE, cause_id=part.episode.id, attempt=attempt,
-            party=part.party, counter=self.books.party(pool, part.instrument), now_us=now_us, lots=-part.sign * part.lots, quote=-part.quote,
-            mark=mark,
+            epoch=self.market.epoch, kind=InstructionKind.TAKEOVER, pool=pool, cause_kind=CauseKind.EPISODE, cause_id=part.episode.id,
+            attempt=attempt, party=part.party, counter=self.books.party(pool, part.instrument), now_us=now_us,
+            lots=-part.sign * part.lots, quote=-part.quote, mark=mark,
         )  # fmt: skip
         instruction_id = self.open.send(out, row, part.episode)
         lots = part.sign * part.lots

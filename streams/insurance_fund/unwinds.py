@@ -141,8 +141,8 @@ class Unwinds:
     def _send(self, takeover: int, unwind: Unwind, lots: int, *, now_us: int, out: Outputs) -> None:
         pool = self.books.market.pools[unwind.pool]
         row = instruction_row(
-            kind=InstructionKind.UNWIND, pool=pool, cause_kind=CauseKind.INVENTORY, cause_id=takeover, attempt=unwind.attempt,
-            party=self.books.party(pool, unwind.instrument), now_us=now_us, lots=lots, quote_limit=self._limit(unwind, lots),
+            epoch=self.books.market.epoch, kind=InstructionKind.UNWIND, pool=pool, cause_kind=CauseKind.INVENTORY, cause_id=takeover,
+            attempt=unwind.attempt, party=self.books.party(pool, unwind.instrument), now_us=now_us, lots=lots, quote_limit=self._limit(unwind, lots),
             mark=self.books.market.marks.get(unwind.instrument),
         )  # fmt: skip
         instruction_id = self.instructions.send(out, row, None)

@@ -56,6 +56,10 @@ class ObservedMachine:
         """The machine's."""
         return self._machine.held
 
+    def found(self, epoch: int) -> None:
+        """Founded as the machine is."""
+        self._machine.found(epoch)
+
     def step(self, batch: Batch) -> Outputs:
         """The machine's step."""
         self.said = self._machine.step(batch)

@@ -60,6 +60,7 @@ class Episodes:
 
     def __init__(self, book: Book, reservations: Reservations, waiting: Waiting, asking: Asking) -> None:
         self._book, self._reservations, self._waiting, self._asking = book, reservations, waiting, asking
+        self.epoch = 0  # the deployment's
         self.table: StateTable[GroupKey, Episode] = StateTable("episodes", GroupKey, Episode)
         self.awaited: StateTable[tuple[int, int], Awaited] = StateTable("awaited_instructions", tuple[int, int], Awaited)
 
@@ -323,7 +324,7 @@ class Episodes:
         party = Party(Group.of_key(key), self.partition_of(key[0]), *(position[1:] if position else ())).fields()
         instrument, side = party["instrument"], party["position_side"]
         instruction_id = instruction_identity(
-            cause_kind=CauseKind.EPISODE, cause_id=cause, account=key[0], instrument=instrument, position_side=side,
+            epoch=self.epoch, cause_kind=CauseKind.EPISODE, cause_id=cause, account=key[0], instrument=instrument, position_side=side,
             counter_account=fields.get("counter_account"), rung=kind, attempt=attempt,
         )  # fmt: skip
         assert (instruction_id, key[0]) not in self.awaited, f"two different instructions of account {key[0]} have the id {instruction_id}"

@@ -1,5 +1,6 @@
 """What the pool hears of its fund: one `fund-flows` row per fill or update of the fund's account, written by the shard that owns it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from streams.domain.batch import Outputs
@@ -49,10 +50,11 @@ def update_flow(book: Book, pool: int, row: dict[str, Any], out: Outputs) -> Non
     out.emit("fund-flows", flow)
 
 
-def wallet_of(book: Book, account: int, asset: int) -> int:
-    """Wallet of the account in this asset; 0 where it has none."""
-    group = book.group_row((account, asset, 0, 0))
-    return 0 if group == EMPTY else int(book.groups.rows["wallet"][group])
+def wallets_of(book: Book, account: int) -> dict[int, int]:
+    """Cross wallets of the account by asset; none of an account that is not known."""
+    account_row = book.account_row(account)
+    groups = [] if account_row == EMPTY else [group for group in book.groups_of(account_row) if not book.groups.rows["instrument"][group]]
+    return {int(book.groups.rows["asset"][group]): int(book.groups.rows["wallet"][group]) for group in groups}
 
 
 def found(book: Book, pool: Pool, time_us: int, out: Outputs) -> None:
@@ -60,18 +62,25 @@ def found(book: Book, pool: Pool, time_us: int, out: Outputs) -> None:
     account_row = book.account_row(pool.fund_account)
     if account_row != EMPTY and int(book.accounts.rows["seq"][account_row]):
         seq = int(book.accounts.rows["seq"][account_row])
-        row = {"account": pool.fund_account, "asset": pool.asset, "update_id": 0, "account_seq": seq, "time_us": time_us}
-        opening_flows(book, pool.pool, row, 0, out)
+        row = {"account": pool.fund_account, "update_id": 0, "account_seq": seq, "time_us": time_us}
+        opening_flows(book, pool.pool, row, {}, out)
 
 
-def opening_flows(book: Book, pool: int, row: dict[str, Any], before: int, out: Outputs) -> None:
-    """Tell of a SNAPSHOT of the fund: by how much its wallet differs from `before`, then its inventory, flat where it held something."""
+def opening_flows(book: Book, pool: int, row: dict[str, Any], before: Mapping[int, int], out: Outputs) -> None:
+    """Tell of a SNAPSHOT of the fund: by how much its wallets differ from `before`, and its inventory, flat where it held something.
+
+    Of the pool's own asset it tells in any case, of others where there was or is money or inventory: a SNAPSHOT replaces all of them at once.
+    """
+    account, own = row["account"], book.pools[pool].asset
     common = {
         "cause": FlowCause.OPENING, "source_id": row["update_id"], "quote": 0, "account_seq": row["account_seq"], "event_time_us": row["time_us"],
     }  # fmt: skip
-    group = book.ensure_group(book.account_row(row["account"]), row["asset"])
-    cash = int(book.groups.rows["wallet"][group]) - before
-    out.emit("fund-flows", {**common, "lots": 0, "cash": cash, **_flow(book, pool, row["account"], row["asset"], None)})
-    for position in book.positions_of(group):
-        flow = _flow(book, pool, row["account"], row["asset"], book.position_key(position)[1])
-        out.emit("fund-flows", {**common, "lots": flow["lots_after"], "quote": flow["cost_after"], "cash": 0, **flow})
+    book.ensure_group(book.account_row(account), own)
+    for asset, wallet in sorted(wallets_of(book, account).items()):
+        group, cash = book.group_row((account, asset, 0, 0)), wallet - before.get(asset, 0)
+        positions = list(book.positions_of(group))
+        if asset == own or cash or wallet or positions:
+            out.emit("fund-flows", {**common, "lots": 0, "cash": cash, **_flow(book, pool, account, asset, None)})
+        for position in positions:
+            flow = _flow(book, pool, account, asset, book.position_key(position)[1])
+            out.emit("fund-flows", {**common, "lots": flow["lots_after"], "quote": flow["cost_after"], "cash": 0, **flow})

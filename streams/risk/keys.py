@@ -9,6 +9,7 @@ ACCOUNT_EVENTS: Final = "account-events"  # the topic of all that the exchange s
 OF_ACCOUNTS: Final = ("fills", "account-updates", "instruction-results")
 SUSPECT: Final = 1  # bits of accounts.flags
 OPENING: Final = 2
+MAX_SEQ: Final = 2**53
 GroupKey = tuple[int, int, int, int]  # (account, asset, instrument, side); instrument and side are 0 for the cross group
 PositionKey = tuple[int, int, int]  # (account, instrument, side)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from streams.domain.alarms import Alarm
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
-from streams.domain.events import CorrectionKind, DeadLetterReason, GroupState, InstructionKind, UpdateKind
+from streams.domain.events import CorrectionKind, DeadLetterReason, InstructionKind, UpdateKind
 from streams.domain.instruments import Instrument, Pool, parse_instrument, parse_pool
 from streams.domain.money import MAX_ACCOUNT
 from streams.domain.state import StateTable, combine, scalars_from_arrow, scalars_to_arrow
@@ -21,21 +21,22 @@ from streams.risk.asking import Asking
 from streams.risk.book import Book
 from streams.risk.candidates import Probes
 from streams.risk.clock import Clock
-from streams.risk.corrections import PLACES, Corrections, record_of
+from streams.risk.corrections import Corrections, record_of
 from streams.risk.episodes import Episodes
 from streams.risk.fills import FillColumns, apply_fills, new_ahead
-from streams.risk.keys import ACCOUNT_EVENTS, OF_ACCOUNTS, OPENING, SUSPECT, Booked, Refused
+from streams.risk.keys import ACCOUNT_EVENTS, OF_ACCOUNTS, OPENING, Booked, Refused
 from streams.risk.marks import Marks
 from streams.risk.placements import Placements
-from streams.risk.refusals import dead_letter, fill_refusal, sequence_refusal
+from streams.risk.refusals import fill_refusal, sequence_refusal
 from streams.risk.reservations import Reservations, Rooms
 from streams.risk.results import Results, is_party, passed_on
 from streams.risk.table import EMPTY, touch
 from streams.risk.totals import emit_totals
+from streams.risk.trust import Trust
 from streams.risk.updates import Updates
 from streams.risk.waiting import Waiting
 
-VERSION: Final = 5
+VERSION: Final = 6
 _OF_POOLS: Final = frozenset(InstructionKind[name] for name in ("TAKEOVER", "ADL", "UNWIND", "COVER", "SOCIALISE"))
 Handler = Callable[[dict[str, Any], int, Outputs], None]
 
@@ -54,6 +55,7 @@ class RiskMachine:
         self.updates = Updates(self.book)
         self.results = Results()
         self.corrections = Corrections(self.book)
+        self.trust = Trust(self.book, self.corrections, shard)
         self.probes = Probes(self.book, self.reservations, self.rooms, self.asking, shard)
         self.placements = Placements(self.book, self.reservations, self.rooms, self.asking, self.episodes, self.results)
         self.book.time = self.clock.time
@@ -76,12 +78,16 @@ class RiskMachine:
         """Parts of SNAPSHOTs that wait for the others."""
         return len(self.updates.opening)
 
+    def found(self, epoch: int) -> None:
+        """Belong to the deployment of this epoch."""
+        self.episodes.epoch = epoch
+
     def step(self, batch: Batch) -> Outputs:
         """Apply the rows in order."""
         out = Outputs()
         handlers: dict[str, Handler] = {
-            UNDECODABLE: self._undecodable, "instruments": self._instrument, "pools": self._pool, "account-updates": self._update,
-            "instruction-results": self._result, "corrections": self._correction,
+            UNDECODABLE: lambda row, _, out: self.trust.undecodable(row, out), "instruments": self._instrument, "pools": self._pool,
+            "account-updates": self._update, "instruction-results": self._result, "corrections": self._correction,
             "adl-decisions": lambda row, _, out: self.placements.decided(row, out),
             "adl-probes": lambda row, index, out: self.placements.left(self.probes.ask(row, index, self.clock.us, out), row["time_us"], out),
         }  # fmt: skip
@@ -117,7 +123,7 @@ class RiskMachine:
         time, self.clock.second = self.clock.time, scalars["second"]
         time.us, time.ahead_us, time.is_witnessed = scalars["clock_us"], scalars["ahead_us"], bool(scalars["is_witnessed"])
         self.clock.now_us, self.clock.marks_seen = scalars["now_us"], scalars["marks_seen"]
-        self.clock.decisions_heard = scalars["decisions_heard"]
+        self.clock.decisions_heard, self.episodes.epoch = scalars["decisions_heard"], scalars["epoch"]
         for part in self._own_parts():
             part.from_arrow(tables[part.name])
         self.book.restore(tables)
@@ -142,38 +148,8 @@ class RiskMachine:
         return {
             "version": VERSION, "shard": self._shard, "clock_us": time.us, "second": self.clock.second, "ahead_us": time.ahead_us,
             "is_witnessed": int(time.is_witnessed), "now_us": self.clock.now_us, "marks_seen": self.clock.marks_seen,
-            "decisions_heard": self.clock.decisions_heard,
+            "decisions_heard": self.clock.decisions_heard, "epoch": self.episodes.epoch,
         }  # fmt: skip
-
-    # -- what cannot be applied -------------------------------------------------------------------------------------------------------
-
-    def _suspect(self, account: int, partition: int, time_us: int, out: Outputs) -> None:
-        """The account can no longer be trusted: no instructions, not eligible, until a SNAPSHOT heals it."""
-        row = self.book.ensure_account(account, partition)
-        if not int(self.book.accounts.rows["flags"][row]) & SUSPECT:
-            self.book.set_flag(row, SUSPECT, on=True)
-            self._say_account(account, GroupState.SUSPECT, time_us, out)
-            out.alarm(Alarm.ACCOUNT_SUSPECT, account=account)
-
-    def _say_account(self, account: int, state: GroupState, time_us: int, out: Outputs) -> None:
-        row = {"event_time_us": time_us, "account": account, "asset": 0, "state": state, "episode": 0, "equity": 0, "maintenance": 0}
-        out.emit("account-states", row, self.episodes.partition_of(account))
-
-    def _refuse(self, stream: str, index: int | None, row: dict[str, Any], refused: Refused, out: Outputs, *, is_counted: bool = True) -> None:
-        """Refuse a row of an account. Where it is not in the batch (index None) its dead letter refers to the log."""
-        account = row["account"] if 0 < row["account"] < MAX_ACCOUNT else None
-        if index is not None:
-            out.refuse(stream, index, refused[0], refused[1], account)
-        else:
-            out.emit("dead-letters", dead_letter(ACCOUNT_EVENTS, row, refused, self._shard))
-        if account is not None:
-            self._suspect(account, row["partition_"], row["time_us"], out)
-            self.corrections.note((account, PLACES[ACCOUNT_EVENTS], row["partition_"], row["offset_"]), refused[0], is_counted=is_counted)
-
-    def _undecodable(self, row: dict[str, Any], _index: int, out: Outputs) -> None:
-        if row["account"] is not None and 0 < row["account"] < MAX_ACCOUNT:
-            self._suspect(row["account"], row["partition_"], row["time_us"], out)
-            self.corrections.note((row["account"], row["source"], row["partition_"], row["offset_"]), DeadLetterReason.UNDECODABLE)
 
     # -- parameters -------------------------------------------------------------------------------------------------------------------
 
@@ -208,7 +184,7 @@ class RiskMachine:
         """Row of the account if this is the next record of its one order, else EMPTY. A number left out is a loss: the account is SUSPECT."""
         refused = sequence_refusal(self.book, row)
         if refused:
-            self._refuse(stream, index, row, refused, out, is_counted=False)
+            self.trust.refuse(stream, index, row, refused, out, is_counted=False)
             return EMPTY
         account_row, account, seq = self.book.ensure_account(row["account"], row["partition_"]), row["account"], row["account_seq"]
         a = self.book.accounts.rows
@@ -234,14 +210,14 @@ class RiskMachine:
     def _lost(self, account_row: int, count: int, row: dict[str, Any], out: Outputs) -> None:
         """Records of the account have not been heard and never will be; only a SNAPSHOT says what they came to."""
         self.book.accounts.rows["missing"][account_row] += count
-        self._suspect(row["account"], row["partition_"], row["time_us"], out)
+        self.trust.suspect(row["account"], row["partition_"], row["time_us"], out)
 
     def _break_off(self, account_row: int, row: dict[str, Any], out: Outputs) -> None:
         """The SNAPSHOT under way has come to nothing."""
         offset = self.updates.drop_parts(row["account"])
         self.book.set_flag(account_row, OPENING, on=False)
         refused = (DeadLetterReason.SNAPSHOT_INCOMPLETE, "parts are missing; send the whole SNAPSHOT again, its parts one after the other")
-        self._refuse("account-updates", None, {**row, "offset_": offset}, refused, out)
+        self.trust.refuse("account-updates", None, {**row, "offset_": offset}, refused, out)
 
     def _fills(self, rows: Rows, start: int, stop: int, out: Outputs) -> None:
         """Plain trades compiled, the rest one by one."""
@@ -264,20 +240,18 @@ class RiskMachine:
         account_row = self._admit("fills", index, row, out)
         if account_row == EMPTY:
             return
-        refused = fill_refusal(self.book, row)
+        refused = fill_refusal(self.book, row) or self._book_fill(account_row, row, out)
         if refused:
-            self._refuse("fills", index, row, refused, out)
-        else:
-            self._book_fill(account_row, row, index, out)
+            self.trust.refuse("fills", index, row, refused, out)
 
-    def _book_fill(self, account_row: int, row: dict[str, Any], index: int | None, out: Outputs) -> None:
+    def _book_fill(self, account_row: int, row: dict[str, Any], out: Outputs) -> Refused | None:
+        """Apply a fill, or why it cannot be applied; then nothing of it is."""
         key = (row["account"], row["instrument"], row["position_side"])
         known = self.book.position_row(key)
         before = int(self.book.positions.rows["lots"][known]) if known != EMPTY else 0
         booked = self.book.fill(account_row, row)
         if not isinstance(booked, Booked):
-            self._refuse("fills", index, row, booked, out)
-            return
+            return booked
         after = int(self.book.positions.rows["lots"][booked.position])
         self.reservations.filled(key, before, after, row["kind"], row["instruction_id"])
         pool = fund_flows.fund_pool(self.book, row["account"])
@@ -288,6 +262,7 @@ class RiskMachine:
             fund_flows.fill_flow(self.book, pool, row, booked.cash, out)
         self.asking.changed(key, row["time_us"], out)
         self._touched(booked.group, row["time_us"], out)
+        return None
 
     def _touched(self, group: int, time_us: int, out: Outputs) -> None:
         """The group's money has changed: it is judged at once where that means something."""
@@ -299,18 +274,18 @@ class RiskMachine:
         if account_row == EMPTY:
             return
         refused = self.updates.refusal(row)
+        if not refused and row["kind"] == UpdateKind.SNAPSHOT:
+            refused = self._snapshot_part(account_row, row, out)
+        elif not refused:
+            refused = self._apply_update(account_row, row, out)
         if refused:
-            self._refuse("account-updates", index, row, refused, out)
-        elif row["kind"] == UpdateKind.SNAPSHOT:
-            self._snapshot_part(account_row, row, index, out)
-        else:
-            self._apply_update(account_row, row, index, out)
+            self.trust.refuse("account-updates", index, row, refused, out)
 
-    def _apply_update(self, account_row: int, row: dict[str, Any], index: int | None, out: Outputs) -> None:
+    def _apply_update(self, account_row: int, row: dict[str, Any], out: Outputs) -> Refused | None:
+        """Apply an update, or why it cannot be applied; then nothing of it is."""
         group = self.updates.apply(account_row, row, out)
         if not isinstance(group, int):
-            self._refuse("account-updates", index, row, group, out)
-            return
+            return group
         if row["instruction_id"] is not None and group != EMPTY:
             self.results.note(row["instruction_id"], row["account"], amount=abs(row["amount"]))
         pool = fund_flows.fund_pool(self.book, row["account"])
@@ -318,55 +293,56 @@ class RiskMachine:
             fund_flows.update_flow(self.book, pool, row, out)
         if group != EMPTY:
             self._touched(group, row["time_us"], out)
+        return None
 
-    def _snapshot_part(self, account_row: int, row: dict[str, Any], index: int, out: Outputs) -> None:
+    def _snapshot_part(self, account_row: int, row: dict[str, Any], out: Outputs) -> Refused | None:
+        """Keep a part; the last one replaces the account. Why the whole cannot be applied, if it cannot."""
         pool = fund_flows.fund_pool(self.book, row["account"])
-        before = 0 if pool is None else fund_flows.wallet_of(self.book, row["account"], row["asset"])
-        was_suspect = bool(int(self.book.accounts.rows["flags"][account_row]) & SUSPECT)
+        before = {} if pool is None else fund_flows.wallets_of(self.book, row["account"])
         added = self.updates.add_part(account_row, row)
         if not isinstance(added, bool):
-            self._refuse("account-updates", index, row, added, out)
-        if added is not True:
-            return
-        self.corrections.forget(row["account"])
-        if was_suspect:
-            self._say_account(row["account"], GroupState.HEALTHY, row["time_us"], out)
-        if pool is not None:
-            fund_flows.opening_flows(self.book, pool, row, before, out)
-        self.episodes.restated(account_row, row["time_us"], out)
+            return added
+        if added:
+            self.trust.restated(account_row, row, out)
+            if pool is not None:
+                fund_flows.opening_flows(self.book, pool, row, before, out)
+            self.episodes.restated(account_row, row["time_us"], out)
+        return None
 
     def _correction(self, row: dict[str, Any], index: int, out: Outputs) -> None:
-        """A dead letter is dealt with; the last one of an account heals it."""
-        refused, record = self.corrections.refusal(row), None
+        """A dead letter is dealt with; the last one of an account heals it. A correction that cannot be applied leaves its letter open."""
+        refused, letter = self.corrections.refusal(row), None
         if not refused:
-            record = record_of(row)
-            if record is not None:
-                refused = fill_refusal(self.book, record) if row["kind"] == CorrectionKind.FILL else self.updates.refusal(record)
+            letter = self.corrections.letter(row)
+            refused = self._refuse_record(row) if letter is None else self._apply_record(row, out)
         if refused:
             out.refuse("corrections", index, refused[0], refused[1], row["account"] if 0 < row["account"] < MAX_ACCOUNT else None)
-            return
-        letter = self.corrections.letter(row)
-        if letter is None:
+        elif letter is None:
             out.alarm(Alarm.CORRECTION_IGNORED, account=row["account"], correction_id=row["correction_id"])
-            return
-        account_row = self.book.ensure_account(row["account"], row["partition_"])
-        self.corrections.close(row)
-        self.corrections.count(account_row, row, letter)
+        else:
+            account_row = self.book.account_row(row["account"])
+            self.corrections.count(account_row, row, letter)
+            if self.trust.close(account_row, row, out):  # it is valued again
+                for group in list(self.book.groups_of(account_row)):
+                    self._touched(group, row["time_us"], out)
+
+    def _refuse_record(self, row: dict[str, Any]) -> Refused | None:
+        """Why the record that a correction carries cannot be applied whatever the account holds."""
+        record = record_of(row)
+        if record is None:
+            return None
+        return fill_refusal(self.book, record) if row["kind"] == CorrectionKind.FILL else self.updates.refusal(record)
+
+    def _apply_record(self, row: dict[str, Any], out: Outputs) -> Refused | None:
+        """Apply the record that a correction carries, or why it cannot be applied."""
+        record = record_of(row)
         if record is None:
             out.alarm(Alarm.DEAD_LETTER_DROPPED, account=row["account"], reason=row["reason"])
-        elif row["kind"] == CorrectionKind.FILL:
-            self._book_fill(account_row, record, None, out)
-        else:
-            self._apply_update(account_row, record, None, out)
-        if not self.corrections.has_open(row["account"]):
-            self._heal(account_row, row, out)
-
-    def _heal(self, account_row: int, row: dict[str, Any], out: Outputs) -> None:
-        """Nothing of the account is missing any more: it is valued again."""
-        self.book.set_flag(account_row, SUSPECT, on=False)
-        self._say_account(row["account"], GroupState.HEALTHY, row["time_us"], out)
-        for group in list(self.book.groups_of(account_row)):
-            self._touched(group, row["time_us"], out)
+            return None
+        if refused := self._refuse_record(row):
+            return refused
+        apply = self._book_fill if row["kind"] == CorrectionKind.FILL else self._apply_update
+        return apply(self.book.account_row(row["account"]), record, out)
 
     # -- results and waves ------------------------------------------------------------------------------------------------------------
 
@@ -376,13 +352,13 @@ class RiskMachine:
             return
         refused = self.results.refusal(row)
         if refused:
-            self._refuse("instruction-results", index, row, refused, out)
+            self.trust.refuse("instruction-results", index, row, refused, out)
             return
         if self.results.is_over(row):
             return
         counts, contradiction = self.results.end(row, out, is_awaited=(row["instruction_id"], row["account"]) in self.episodes.awaited)
         if contradiction:
-            self._refuse("instruction-results", index, row, contradiction, out)
+            self.trust.refuse("instruction-results", index, row, contradiction, out)
         self.placements.ended(counts, out)
         if row["kind"] in _OF_POOLS:
             out.emit("pool-results", passed_on(counts))

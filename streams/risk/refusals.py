@@ -5,10 +5,8 @@ from typing import Any
 from streams.domain.events import DeadLetterReason, FillKind, MarginMode, PositionSide
 from streams.domain.money import MAX_ACCOUNT, MAX_LOTS, MAX_VALUE
 from streams.risk.book import Book
-from streams.risk.keys import Refused
+from streams.risk.keys import MAX_SEQ, Refused
 from streams.risk.table import EMPTY
-
-MAX_SEQ = 2**53
 
 
 def fill_refusal(book: Book, row: dict[str, Any]) -> Refused | None:

@@ -181,7 +181,6 @@ class Updates:
     def _replace(self, account_row: int, parts: list[Part]) -> None:
         """Put the parts in the place of all that was known of the account; the difference in worth came from outside."""
         book = self._book
-        book.set_flag(account_row, SUSPECT, on=False)
         book.set_role(account_row, parts[0].role)
         for group in list(book.groups_of(account_row)):
             self._empty(group)

@@ -55,8 +55,10 @@ class EngineOptions:
 def every_shard(settings: Settings) -> list[TaskSpec]:
     """All task shards of the deployment: accounts, then pools. Their order numbers the partitions of the shards topic."""
     engine = settings.engine
-    accounts = [TaskSpec("accounts", shard, engine.shards, engine.account_partitions, engine.deployment) for shard in range(engine.shards)]
-    return [*accounts, TaskSpec("pools", 0, engine.shards, engine.account_partitions, engine.deployment)]
+    accounts = [
+        TaskSpec("accounts", shard, engine.shards, engine.account_partitions, engine.deployment, engine.epoch) for shard in range(engine.shards)
+    ]
+    return [*accounts, TaskSpec("pools", 0, engine.shards, engine.account_partitions, engine.deployment, engine.epoch)]
 
 
 class EngineService:

@@ -141,7 +141,8 @@ def test_a_dead_letter_is_let_go_through_the_topic_of_corrections(capfd: pytest.
     where = ["--bus", "kafka", *deployment.flags]
     (letter,) = answer(capfd, "dlq", "list", *where, "--reveal")["dead_letters"]
     assert (letter["account"], letter["reason"], letter["status"]) == (9, "UNDECODABLE", "open")
-    assert answer(capfd, "dlq", "drop", letter["place"], "--reason", "a probe", *where)["written"] is True
+    sent = answer(capfd, "dlq", "drop", letter["place"], "--reason", "a probe", "--wait", "1", *where, code=1)
+    assert (sent["written"], sent["outcome"]) == (True, "waiting")  # no engine is running
     asyncio.run(take(deployment, "corrections"))
     assert answer(capfd, "dlq", "list", *where)["open"] == 0
     assert answer(capfd, "verify", *where)["same"] is True

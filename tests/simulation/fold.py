@@ -34,6 +34,7 @@ def check_fold(world: World) -> Iterator[str]:
         spec = shard.spec
         machines[name] = machine_for(spec.task, spec.shard, spec.shard_count)
         written = _written(world, name)
+        machines[name].found(world.journals.steps[name][0]["epoch"] or 0 if world.journals.steps[name] else 0)
         running: dict[TopicPartition, int] = {}
         for step in world.journals.steps[name]:
             yield from _step(world, name, machines[name], step, running, written)
@@ -128,7 +129,7 @@ def _rows(stream: str, placed: list[Placed]) -> Rows:
 
     if stream == UNDECODABLE:
         accounts = np.array([NULL if entry[6] is None else entry[6] for entry in placed], np.int64)
-        columns: Any = {"account": accounts, "source": column(1)}
+        columns: Any = {"account": accounts, "source": column(1), "stamped_us": column(0)}
     else:
         columns = columns_of(codec(stream).schema.fields, [entry[5] for entry in placed])
     return Rows(stream, columns, column(0), column(3), column(4))

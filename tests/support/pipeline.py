@@ -81,7 +81,7 @@ class Ran:
         return list(self.exchange.book.differences(*joint_book(self.machines.values())))
 
 
-async def _run(scenario: Scenario, shards: int, options: RunnerOptions) -> Ran:
+async def _run(scenario: Scenario, shards: int, options: RunnerOptions, deployment: str, epoch: int | None) -> Ran:
     bus, exchange = MemoryBus(), Exchange(scenario)
     machines: dict[tuple[TaskName, int], Machine] = {}
 
@@ -91,7 +91,7 @@ async def _run(scenario: Scenario, shards: int, options: RunnerOptions) -> Ran:
 
     await bus.create_topics({s: partition_count(s, account_partitions=scenario.account_partitions, shards=shards) for s in TOPICS})
     names: list[tuple[TaskName, int]] = [*(("accounts", n) for n in range(shards)), ("pools", 0)]
-    specs = [TaskSpec(task, shard, shards, scenario.account_partitions, "test") for task, shard in names]
+    specs = [TaskSpec(task, shard, shards, scenario.account_partitions, deployment, epoch) for task, shard in names]
     runners = [ShardRunner(bus, spec, factory, owner="test", options=options) for spec in specs]
     for runner in runners:
         await runner.start()
@@ -100,6 +100,6 @@ async def _run(scenario: Scenario, shards: int, options: RunnerOptions) -> Ran:
     return Ran(bus, machines, exchange, digest)
 
 
-def run(scenario: Scenario, *, shards: int = 2) -> Ran:
+def run(scenario: Scenario, *, shards: int = 2, deployment: str = "test", epoch: int | None = 0) -> Ran:
     """Play the scenario to its end."""
-    return asyncio.run(_run(scenario, shards, RunnerOptions(patience_ms=None)))
+    return asyncio.run(_run(scenario, shards, RunnerOptions(patience_ms=None), deployment, epoch))

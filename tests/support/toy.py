@@ -43,6 +43,9 @@ class Toy:
         self.clock_us, self.held = 0, 0
         self.state: dict[str, Any] = {"order": "", "lots": {}, "told": [], "suspects": [], "secret": secret}
 
+    def found(self, epoch: int) -> None:
+        self.state["secret"] += epoch
+
     def digest(self) -> bytes:
         return hashlib.sha256(json.dumps([self.state, self.clock_us], sort_keys=True).encode()).digest()[:16]
 

@@ -27,6 +27,7 @@ CALLS = {
     ("dlq show", "--bootstrap-servers"): ("dlq", "show", "marks/0/1", "-b", "kafka.example:9092"),
     ("dlq correct", "--deployment"): ("dlq", "correct", "marks/0/1", "--reason", "r", "--deployment", "prod"),
     ("dlq drop", "--config"): ("dlq", "drop", "marks/0/1", "--reason", "r", "--config", "prod.toml"),
+    ("dlq correct", "--wait"): ("dlq", "correct", "marks/0/1", "--reason", "r", "--wait", "5"),
     ("verify", "--dir"): ("verify", "--bus", "kafka", "--dir", "run/demo"),
     ("demo", "--accounts"): ("demo", "--scenario", "example-a", "--accounts", "50"),
     ("demo", "--seed"): ("demo", "--scenario", "example-b", "--seed", "7"),

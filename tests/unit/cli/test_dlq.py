@@ -125,6 +125,7 @@ def test_a_corrected_record_heals_and_the_run_still_verifies_and_replays(capfd: 
     written = dlq(capfd, "correct", place["UNKNOWN_INSTRUMENT"], "--set", "instrument=1", "--reason", "renumbered", "--dir", str(directory))
     assert (written["written"], written["partition"], written["correction"]["kind"]) == (True, 1, "FILL")
     assert (written["correction"]["fill"]["instrument"], written["correction"]["reason"]) == (1, "renumbered")
+    assert (written["outcome"], written["dead_letter"], written["account_state"]) == ("applied", None, "HEALTHY")
     assert list(places(capfd, directory)) == ["UNDECODABLE"]
     everything = dlq(capfd, "list", "--all", "--dir", str(directory))
     assert {each["place"]: each["status"] for each in everything["dead_letters"]} == {
@@ -151,9 +152,34 @@ def test_a_dead_letter_let_go_is_not_open_any_more(capfd: pytest.CaptureFixture[
     seq = str(dlq(capfd, "show", place, "--dir", str(directory))["record"]["account_seq"])
     written = dlq(capfd, "drop", place, "--reason", "a test record", "--account-seq", seq, "--dir", str(directory))
     assert (written["correction"]["kind"], written["correction"]["account_seq"]) == ("DROP", int(seq))
-    assert suspects(directory) == before + 1  # HEALTHY is said once
+    assert (written["outcome"], written["account_state"]) == ("dropped", "HEALTHY")
+    assert suspects(directory) == before + 2  # the closing, and HEALTHY once
     assert "is dropped: there is nothing to do about it" in refusal(capfd, "drop", place, "--reason", "again", "--dir", str(directory))
     assert main(["verify", "--dir", str(directory)]) == 0
+
+
+def test_a_correction_that_is_refused_says_so_names_its_dead_letter_and_is_exit_code_1(capfd: pytest.CaptureFixture[str], directory: Path) -> None:
+    place = places(capfd, directory)["UNKNOWN_INSTRUMENT"]
+    arguments = ["correct", place, "--set", "instrument=1", "--set", "lots=0", "--reason", "x", "--dir", str(directory)]
+    written = dlq(capfd, *arguments, code=1)
+    assert (written["written"], written["outcome"], written["dead_letter"]) == (True, "refused", "corrections/1/0")
+    assert "out of bounds" in written["detail"]
+    assert places(capfd, directory)["UNKNOWN_INSTRUMENT"] == place
+    assert main(["dlq", *arguments]) == 1
+    said = "is open as before: the correction was refused and is the dead letter corrections/1/2"  # a marker lies between
+    assert said in capfd.readouterr().out
+    assert main(["dlq", "correct", place, "--set", "instrument=1", "--reason", "x", "--dir", str(directory)]) == 0
+    assert "is corrected; its account is healed" in capfd.readouterr().out
+
+
+def test_a_correction_that_leaves_another_record_missing_says_that_the_account_is_not_healed(
+    capfd: pytest.CaptureFixture[str], directory: Path
+) -> None:
+    place = places(capfd, directory)["UNDECODABLE"]
+    record = dlq(capfd, "show", place, "--dir", str(directory), "--reveal")["record"]
+    later = json.dumps({**record, "kind": "TRADE", "account_seq": record["account_seq"] + 1})  # one number more is missing before it
+    assert main(["dlq", "correct", place, "--record", later, "--reason", "x", "--dir", str(directory)]) == 0
+    assert "is corrected; its account stays SUSPECT" in capfd.readouterr().out
 
 
 def test_a_dry_run_writes_nothing(capfd: pytest.CaptureFixture[str], broken_run: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.domain.events import CauseKind, InstructionKind, PositionSide
-from streams.domain.ids import Part, identity, instruction_identity
+from streams.domain.ids import Part, deployment_epoch, identity, instruction_identity
 
 PARTS = st.none() | st.integers() | st.text(max_size=8)
 
@@ -37,13 +37,36 @@ def test_the_golden_instruction_identity_is_the_hash_of_its_cause() -> None:
         b"\0\0\0\1i1",
     )
     assert spelled_out(*parts) == TAKEOVER_OF_11
-    takeover = instruction_identity(cause_kind=1, cause_id=123, account=11, instrument=1, position_side=2, counter_account=None, rung=5, attempt=1)
+    takeover = instruction_identity(
+        epoch=0, cause_kind=1, cause_id=123, account=11, instrument=1, position_side=2, counter_account=None, rung=5, attempt=1
+    )
     assert takeover == TAKEOVER_OF_11
+
+
+def test_the_epoch_of_a_deployment_stands_before_the_cause() -> None:
+    parts = (
+        b"\0\0\0\x0bsinstruction",
+        b"\0\0\0\2i77",
+        *(b"\0\0\0\1i" + digit for digit in (b"1", b"9", b"8")),
+        b"\0\0\0\0n",
+        b"\0\0\0\0n",
+        b"\0\0\0\0n",
+    )
+    cancel = instruction_identity(
+        epoch=77, cause_kind=1, cause_id=9, account=8, instrument=None, position_side=None, counter_account=None, rung=1, attempt=1
+    )
+    assert cancel == spelled_out(*parts, b"\0\0\0\1i1", b"\0\0\0\1i1")
+
+
+def test_a_deployment_made_again_under_its_name_has_another_epoch() -> None:
+    epochs = {deployment_epoch(name, topic_id) for name in ("prod", "test") for topic_id in ("k3V", "k3W", None)}
+    assert len(epochs) == 6
+    assert deployment_epoch("prod", "k3V") == spelled_out(b"\0\0\0\x0asdeployment", b"\0\0\0\4sprod", b"\0\0\0\3sk3V")
 
 
 def test_an_enum_counts_as_its_code() -> None:
     with_enums = instruction_identity(
-        cause_kind=CauseKind.EPISODE, cause_id=123, account=11, instrument=1, position_side=PositionSide.LONG, counter_account=None,
+        epoch=0, cause_kind=CauseKind.EPISODE, cause_id=123, account=11, instrument=1, position_side=PositionSide.LONG, counter_account=None,
         rung=InstructionKind.TAKEOVER, attempt=1,
     )  # fmt: skip
     assert with_enums == TAKEOVER_OF_11

@@ -1,18 +1,23 @@
 """For one merged order, outputs and state do not depend on where steps are cut."""
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.bus.contract import Chunk, NewRecord
 from streams.domain.batch import Row
+from streams.engine.machine import Machine
 from streams.engine.task import Task
+from streams.risk.machine import RiskMachine
 from streams.topics import STREAMS
 from streams.wire.records import ACCOUNT
 from tests.support.toy import UNKNOWN_INSTRUMENT, ToyAccounts, fill, mark, record, spec
 
 Place = tuple[str, int, int]
+STAMPS_MS = (-1, 0, 1, 20, 1_760_000_000_000, 2**53)
 
 rows = st.one_of(
     st.builds(
@@ -23,7 +28,14 @@ rows = st.one_of(
         st.sampled_from([1, 1, 1, UNKNOWN_INSTRUMENT]),
     ),
     st.builds(lambda t, n: ("marks", 0, mark(t, n)), st.integers(1, 30), st.integers(1, 99)),
-    st.builds(lambda p, a: ("fills", p, NewRecord("account-events", p, 0, ACCOUNT.pack(a), b"no avro")), st.integers(0, 2), st.integers(1, 6)),
+    # Unreadable ones, with timestamps from none at all to those of another age.
+    st.builds(
+        lambda p, a, ms: ("fills", p, NewRecord("account-events", p, ms, ACCOUNT.pack(a), b"no avro")),
+        st.integers(0, 2),
+        st.integers(1, 6),
+        st.sampled_from(STAMPS_MS),
+    ),
+    st.builds(lambda ms: ("marks", 0, NewRecord("marks", 0, ms, None, b"no avro")), st.sampled_from(STAMPS_MS)),
 )
 
 
@@ -58,8 +70,8 @@ def merged(partitions: dict[tuple[str, int], list[NewRecord]], times: dict[Place
     return [(stream, partition, offset) for _, _, partition, offset, stream in sorted(keyed)]
 
 
-def outcome(partitions: dict[tuple[str, int], list[NewRecord]], pieces: list[list[Place]]) -> tuple[Any, ...]:
-    task = Task(spec(account_partitions=3), ToyAccounts())
+def outcome(partitions: dict[tuple[str, int], list[NewRecord]], pieces: list[list[Place]], machine: Machine) -> tuple[Any, ...]:
+    task = Task(spec(account_partitions=3), machine)
     said: dict[str, list[tuple[Any, ...]]] = {}
     done: dict[tuple[str, int], int] = {}
     for places in pieces:
@@ -70,9 +82,10 @@ def outcome(partitions: dict[tuple[str, int], list[NewRecord]], pieces: list[lis
     return said, task.machine.digest(), task.positions, task.running
 
 
+@pytest.mark.parametrize("machine", [ToyAccounts, lambda: RiskMachine(0, 1)], ids=["toy", "risk"])
 @settings(max_examples=60, deadline=None)
 @given(said=st.lists(rows, min_size=1, max_size=40), data=st.data())
-def test_outputs_and_state_do_not_depend_on_where_steps_are_cut(said: Any, data: st.DataObject) -> None:
+def test_outputs_and_state_do_not_depend_on_where_steps_are_cut(machine: Callable[[], Machine], said: Any, data: st.DataObject) -> None:
     partitions = log(said)
     times: dict[Place, int] = {}
     counts: dict[tuple[str, int], int] = {}
@@ -84,4 +97,6 @@ def test_outputs_and_state_do_not_depend_on_where_steps_are_cut(said: Any, data:
     order = merged(partitions, times)
     cuts = sorted(data.draw(st.sets(st.integers(1, max(1, len(order) - 1)), max_size=6)))
     pieces = [order[low:high] for low, high in zip([0, *cuts], [*cuts, len(order)], strict=True)]
-    assert outcome(partitions, pieces) == outcome(partitions, [order])
+    whole = outcome(partitions, [order], machine())
+    assert outcome(partitions, pieces, machine()) == whole
+    assert outcome(partitions, [[place] for place in order], machine()) == whole

@@ -93,6 +93,17 @@ def test_an_undecodable_record_stands_where_it_would_have_stood() -> None:
     assert [(letter.offset, letter.account, letter.value) for letter in bad] == [(1, 7, b"no avro")]
 
 
+@pytest.mark.parametrize(("stamp_ms", "stamped_us"), [(1_760_000_000_123, 1_760_000_000_123_000), (0, 5), (-1, 5), (2**53, 5)])
+def test_an_undecodable_record_is_of_the_time_that_its_own_timestamp_says_and_moves_no_clock(stamp_ms: int, stamped_us: int) -> None:
+    fills = chunk("fills", 1, fill(5, 1, 1), b"no avro", fill(6, 1, 2))
+    fills.timestamps_ms = [0, stamp_ms, 0]
+    running: dict[TopicPartition, int] = {}
+    batch, (letter,) = merge({ACCOUNT_EVENTS: [fills]}, ACCOUNTS_READS, running, ties=False)
+    assert taken(batch) == [("fills", 1, 0), (UNDECODABLE, 1, 1), ("fills", 1, 2)]
+    assert (letter.time_us, letter.stamped_us, batch.rows[UNDECODABLE].row(0)["stamped_us"]) == (5, stamped_us, stamped_us)
+    assert running == {TopicPartition(ACCOUNT_EVENTS, 1): 6}
+
+
 def test_an_undecodable_record_without_an_account_has_none() -> None:
     batch, bad = merge({"marks": [chunk("marks", 0, b"?")]}, ACCOUNTS_READS, {}, ties=False)
     assert batch.rows[UNDECODABLE].columns["account"].tolist() == [NULL]  # type: ignore[union-attr]

@@ -6,7 +6,8 @@ import pytest
 
 from streams.domain.batch import Outputs
 from streams.domain.events import CorrectionKind, DeadLetterReason, GroupState, UpdateKind
-from streams.risk.corrections import LETTERS_MAX, MORE, PLACES
+from streams.domain.letters import LETTERS_MAX
+from streams.risk.corrections import MORE, PLACES
 from streams.risk.keys import SUSPECT
 from streams.risk.machine import RiskMachine
 from streams.topics import ACCOUNTS_READS, TOPICS

@@ -68,6 +68,7 @@ def test_nested_records_become_lists_and_an_absent_one_an_empty_list() -> None:
         "genesis": [{"deployment": "d", "shard_count": 2, "inputs": [{"topic": "fills", "partitions": 8}]}, None],
         "upgrade": [None, None],
         "topics": [[{"topic": "marks", "topic_id": "3_Wq4dKiRF-HtUtQ3fJ_8Q"}], []],
+        "epoch": int64(77, NULL),
         "previous_hash": [HASH, HASH],
         "own_hash": [HASH, HASH],
     }

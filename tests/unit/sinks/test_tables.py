@@ -16,6 +16,7 @@ SUMMED = {
     "corrections": "fill.lots fill.quote fill.margin_moved update.amount update.wallet_after update.lots update.cost",
     "instructions": "lots quote_limit quote amount",
     "account-states": "equity maintenance",
+    "letter-closings": "",
     "insolvencies": "lots bankruptcy_quote deficit equity maintenance",
     "fund-flows": "lots quote cash wallet_after lots_after cost_after",
     "pool-results": "executed_lots executed_quote executed_amount",
@@ -37,7 +38,16 @@ SUMMED = {
 }
 
 ORDER = {
-    "account": {"fills", "account-updates", "instruction-results", "corrections", "instructions", "account-states", "pool-results"},
+    "account": {
+        "fills",
+        "account-updates",
+        "instruction-results",
+        "corrections",
+        "instructions",
+        "account-states",
+        "letter-closings",
+        "pool-results",
+    },
     "instrument": {"instruments", "marks", "adl-probes", "adl-decisions", "adl-waves", "adl-executions"},
     "pool": {"pools", "insolvencies", "fund-flows", "adl-candidates", "fund-ledger", "pool-states"},
     "asset": {"shard-totals"},

@@ -279,7 +279,7 @@ def test_a_digest_of_another_length_is_never_written() -> None:
     }
     row |= {"state_digest": bytes(16), "held": 0, "previous_hash": bytes(32), "own_hash": bytes(32)}
     (value,) = codec("accounts-journal").encode([row])
-    assert codec("accounts-journal").decode_row(value) == {**row, "snapshot": None, "genesis": None, "upgrade": None}
+    assert codec("accounts-journal").decode_row(value) == {**row, "snapshot": None, "genesis": None, "upgrade": None, "epoch": None}
     with pytest.raises(ImpossibleState, match="own_hash"):
         codec("accounts-journal").encode([{**row, "own_hash": bytes(31)}])
     with pytest.raises(ImpossibleState, match="no such field: digset"):
