@@ -152,7 +152,9 @@ MISTAKES: dict[str, Mistake] = {
     "an update sent again under a new number": Mistake(deposited_again, partial(states, wallet=WALLET + 50), "sent again under a new number"),
     "a result whose quote has the other sign": Mistake(result_of_the_other_sign, partial(states, wallet=30), "the quote has the other sign"),
     "a quote of another sign than its lots": Mistake(partial(trade, quote=-100), bought, "both are above zero for the buyer"),
-    "a withdrawal above zero": Mistake(lambda g, a: g.update(a, "WITHDRAWAL", 50), partial(states, wallet=WALLET - 50), "WITHDRAWAL of 50"),
+    "a withdrawal above zero": Mistake(
+        lambda g, a: g.update(a, "WITHDRAWAL", 50), partial(states, wallet=WALLET - 50), "amount is the change of the wallet, below zero"
+    ),
     "money in another scale": Mistake(
         lambda g, a: g.update(a, "DEPOSIT", 50_000_000, wallet_after=WALLET + 50), lambda *_: None, alarm="wallet_reconciled", is_suspect=False
     ),
@@ -288,3 +290,14 @@ async def test_every_mistake_of_a_first_gateway_is_noticed_named_and_mended(
     said, _ = await listed.communicate()
     places = [line.split()[0] for line in said.decode().splitlines() if line.split()[2:3] == ["open"]]
     assert places == [], "what a SNAPSHOT has healed is not open"
+
+
+def test_every_mistake_that_the_documents_name_is_made_here() -> None:
+    page = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8").split("## The usual mistakes")[1]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")][2:]
+    assert [row[0] for row in rows] == [*MISTAKES, ONE_SIDED]
+    for name, seen, next_step in rows:
+        quoted = MISTAKES.get(name)
+        assert next_step
+        assert quoted is None or not quoted.alarm or f"`{quoted.alarm}`" in seen
+        assert quoted is None or not quoted.letter or any(words in quoted.letter or quoted.letter in words for words in seen.split("`")[1::2]), name

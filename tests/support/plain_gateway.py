@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 Row = dict[str, Any]
-PATIENCE_S = 60.0
+PATIENCE_S = 200.0  # the first answer comes when all kernels are compiled
 
 # What a gateway writes, by schema: its topic, and the field that the key is made of with its struct format.
 WRITES = {
@@ -59,7 +59,7 @@ class Gateway:
 
     def __init__(self, bootstrap: str, deployment: str, schemas: Path, partitions: int) -> None:
         self._schemas, self._deployment, self._partitions = Schemas(schemas), deployment, partitions
-        self._producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 1})
+        self._producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 1, "log_level": 2})
         self._consumer = Consumer(
             {"bootstrap.servers": bootstrap, "group.id": f"{deployment}-gateway", "isolation.level": "read_committed", "enable.auto.commit": False}
         )
