@@ -173,7 +173,7 @@ def opens(gateway: Gateway) -> None:
     """Parameters, first marks, and a SNAPSHOT of every account but the one that is never stated and the one that begins elsewhere."""
     tier = {"floor": 0, "rate_ppm": 50_000, "maintenance_amount": 0}
     for number in (1, 2, 3, 4):
-        row = {"instrument": number, "symbol": f"I{number}", "version": 1, "kind": "LINEAR", "value_per_tick_lot": 1}
+        row: dict[str, Any] = {"instrument": number, "symbol": f"I{number}", "version": 1, "kind": "LINEAR", "value_per_tick_lot": 1}
         row |= {"max_mark_ticks": 1_000_000, "max_lots": 1_000_000, "tiers": [tier], "event_time_us": gateway.tick()}
         gateway.send("instrument", {**row, "asset": 2 if number == 2 else 1, "pool": 2 if number == 2 else 1})
     pool: dict[str, Any] = {"version": 1, "policy_id": "BITMEX", "price_rule": "BANKRUPTCY", "score_wallet_floor": 1}
@@ -261,7 +261,7 @@ def play(gateway: Gateway, worker: Worker) -> None:
     for name, number in NUMBERS.items():
         MISTAKES[name].make(gateway, number)
     for name in NUMBERS:
-        gateway.until(lambda name=name: told(gateway, worker, name), f"not told: {name}")
+        gateway.until(partial(told, gateway, worker, name), f"not told: {name}")
     assert sorted(gateway.suspects()) == [number for name, number in NUMBERS.items() if MISTAKES[name].is_suspect]
     for name, number in NUMBERS.items():
         MISTAKES[name].mend(gateway, number)
