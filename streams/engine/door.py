@@ -98,9 +98,10 @@ def _misaddressed(accounts: Ints, good: Ints, chunks: Sequence[Chunk]) -> dict[i
     """Records whose key is not their account."""
     keys = ByteColumn.of(joined_bytes([chunk.keys for chunk in chunks]))
     keys = keys if len(good) == len(keys) else keys.take(good)
-    wrong = (keys.sizes != ACCOUNT.size) & (keys.sizes != ABSENT)
-    whole = np.flatnonzero(keys.sizes == ACCOUNT.size)
-    if len(whole):
+    is_whole = keys.sizes == ACCOUNT.size
+    wrong = ~is_whole & (keys.sizes != ABSENT)
+    whole = slice(None) if is_whole.all() else is_whole
+    if is_whole.any():
         at_every_byte: NDArray[np.int64] = np.ndarray((len(keys.data) - ACCOUNT.size + 1,), ">i8", keys.data, strides=(1,))
         wrong[whole] = at_every_byte[keys.starts[whole]] != accounts[whole]
     return {at: (DeadLetterReason.BAD_VALUE, _other_key(keys[at], int(accounts[at]))) for at in np.flatnonzero(wrong).tolist()}
