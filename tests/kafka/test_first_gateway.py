@@ -35,11 +35,12 @@ Play = Callable[[Gateway, int], Any]
 class Mistake:
     """What is done wrong with one account (numbered as in the table), what is said of it, and what mends it.
 
-    `letter`: words of its dead letter; `alarm`: an alarm that the worker raises; neither: the account is just SUSPECT.
+    `mend` None: an operator drops the dead letter, and nothing is missing. `letter`: words of its dead letter; `alarm`: an alarm that the worker
+    raises; neither: the account is just SUSPECT.
     """
 
     make: Play
-    mend: Play
+    mend: Play | None
     letter: str = ""
     alarm: str = ""
     is_suspect: bool = True
@@ -148,7 +149,7 @@ MISTAKES: dict[str, Mistake] = {
     "a mark in the ticks of another instrument": Mistake(
         mark_of_another_instrument, right_mark, "mark_ticks outside 1..1000000", alarm="mark_out_of_bounds", is_suspect=False
     ),
-    "a fill sent again under a new number": Mistake(sent_again, bought, "sent again under a new number"),
+    "a fill sent again under a new number": Mistake(sent_again, None, "sent again under a new number"),
     "an update sent again under a new number": Mistake(deposited_again, partial(states, wallet=WALLET + 50), "sent again under a new number"),
     "a result whose quote has the other sign": Mistake(result_of_the_other_sign, partial(states, wallet=30), "the quote has the other sign"),
     "a quote of another sign than its lots": Mistake(partial(trade, quote=-100), bought, "both are above zero for the buyer"),
@@ -255,7 +256,15 @@ def one_side_never_comes(gateway: Gateway, worker: Worker) -> None:
     )
 
 
-def play(gateway: Gateway, worker: Worker) -> None:
+def dropped(settings: Settings, letter: dict[str, Any]) -> None:
+    """What the operator types."""
+    place = "{source_topic}/{source_partition}/{source_offset}".format(**letter)
+    command = [sys.executable, "-m", "streams.cli", "dlq", "drop", place, "--reason", "it came twice", "--bus", "kafka"]
+    command += ["--deployment", settings.engine.deployment]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **environment(settings)}, check=True, stdout=subprocess.DEVNULL)
+
+
+def play(gateway: Gateway, worker: Worker, settings: Settings) -> None:
     """Every mistake, what is said of it, and every mend; then the one that only sums tell."""
     opens(gateway)
     for name, number in NUMBERS.items():
@@ -264,7 +273,11 @@ def play(gateway: Gateway, worker: Worker) -> None:
         gateway.until(partial(told, gateway, worker, name), f"not told: {name}")
     assert sorted(gateway.suspects()) == [number for name, number in NUMBERS.items() if MISTAKES[name].is_suspect]
     for name, number in NUMBERS.items():
-        MISTAKES[name].mend(gateway, number)
+        mend = MISTAKES[name].mend
+        if mend is None:
+            dropped(settings, gateway.letters(number)[0])
+        else:
+            mend(gateway, number)
     gateway.until(lambda: not list(gateway.suspects()), "not healed")
     one_side_never_comes(gateway, worker)
     gateway.read()
@@ -278,7 +291,7 @@ async def test_every_mistake_of_a_first_gateway_is_noticed_named_and_mended(
     _, worker = started
     gateway = Gateway(kafka_broker, settings.engine.deployment, ROOT / "schemas", PARTITIONS)
     try:
-        await asyncio.to_thread(play, gateway, worker)
+        await asyncio.to_thread(play, gateway, worker, settings)
     except AssertionError as error:
         error.add_note(f"the worker's last lines: {[*worker.lines[-12:], *worker.other[-3:]]}")
         raise
