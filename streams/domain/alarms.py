@@ -160,7 +160,7 @@ ALARMS: Final[dict[Alarm, About]] = {
         "`BackstopMarkFrozen` alerts when no usable mark follows within 30 seconds.",
     ),
     Alarm.MARK_SEQUENCE_RESTARTED: About(
-        _INFO, _EVENT, "A feed of marks counts anew without naming a new epoch, and the instrument counts as frozen.", ("instrument",),
+        _INFO, _EVENT, "A feed of marks counts anew without naming a new epoch, or not at all, and the instrument counts as frozen.", ("instrument",),
         "`BackstopMarkFrozen` alerts when no usable mark follows within 30 seconds.",
     ),
     Alarm.ACCOUNT_NOT_OPENED: About(

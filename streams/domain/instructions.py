@@ -135,8 +135,9 @@ class OpenInstructions:
         lots, quote, amount = row["executed_lots"] or 0, row["executed_quote"] or 0, row["executed_amount"] or 0
         if not opened.heard:
             opened = replace(opened, heard=True, executed_lots=lots, executed_quote=quote, executed_amount=amount)
-        elif (lots, amount) != (opened.executed_lots, opened.executed_amount):
-            out.alarm(Alarm.RESULT_PARTIES_DISAGREE, instruction_id=key, account=party, executed_lots=lots, executed_amount=amount)
+        elif (lots, quote, amount) != (opened.executed_lots, opened.executed_quote, opened.executed_amount):
+            said = {"executed_lots": lots, "executed_quote": quote, "executed_amount": amount}
+            out.alarm(Alarm.RESULT_PARTIES_DISAGREE, instruction_id=key, account=party, **said)
         awaited = tuple(account for account in opened.awaited if account != party)
         if awaited:
             self.table[key] = replace(opened, awaited=awaited)

@@ -87,8 +87,8 @@ def judge(parameters: Instrument, known: Standing, heard: Heard, clock_us: int) 
 
 
 def _seen_before(known: Standing, heard: Heard) -> Verdict:
-    """A sequence that does not grow: a duplicate, an older mark, or a feed that counts anew without naming a new epoch."""
-    is_restarted = heard.epoch == known.epoch and heard.sequence < known.sequence and heard.time_us > known.time_us
+    """A sequence that does not grow: a duplicate, an older mark, or a feed that counts anew without naming a new epoch, or not at all."""
+    is_restarted = heard.epoch == known.epoch and heard.sequence <= known.sequence and heard.time_us > known.time_us
     if not is_restarted or known.grade == Grade.FROZEN:
         return Verdict(known)
     return Verdict(replace(known, grade=int(Grade.FROZEN)), alarm=Alarm.MARK_SEQUENCE_RESTARTED)

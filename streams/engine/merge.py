@@ -14,25 +14,29 @@ from numpy.typing import NDArray
 
 from streams.bus.columns import joined_bytes, joined_numbers
 from streams.bus.contract import Chunk, TopicPartition
-from streams.domain.batch import UNDECODABLE, Batch, Column, Rows
+from streams.domain.batch import UNDECODABLE, Batch, Rows
 from streams.domain.events import NULL, DeadLetterReason
 from streams.domain.instruments import MAX_AHEAD_US
 from streams.domain.marks import MarkTime
+from streams.engine.door import EVENT_TIME_END_US, admitted, take
 from streams.topics import STREAMS, TOPICS
 from streams.wire.codec import Decoded
+from streams.wire.framing import Fault
 from streams.wire.kinds import decode
 from streams.wire.records import account_of_key
 
 Ints = NDArray[np.int64]
 UNREAD = -1
-EVENT_TIME_END_US = 2**53  # the year 2255
 MARKS = "marks"
 _AHEAD = "marks.ahead"  # under this name the running times keep the mark that waits for a witness; absent before the second mark, 0 for none
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A record that no schema could read. `time_us`: its place in the order, 0 where its partition has shown no time; not when it was."""
+    """A record that no schema could read, or that was turned away at the door.
+
+    `time_us` is its place in the order, 0 where its partition has shown no time; not when it was.
+    """
 
     partition: TopicPartition
     offset: int
@@ -121,7 +125,10 @@ def _undecodable(bad: Sequence[Unreadable], reads: Sequence[str]) -> Rows:
 
 
 def _part(topic: str, chunks: Sequence[Chunk], running: dict[TopicPartition, int], ties: bool) -> _Part:
-    found = {stream: _within(part) for stream, part in decode(topic, joined_bytes([chunk.values for chunk in chunks])).items()}
+    owners: dict[int, int] = {}
+    found = {
+        stream: admitted(topic, part, chunks, owners) for stream, part in decode(topic, joined_bytes([chunk.values for chunk in chunks])).items()
+    }
     count = sum(map(len, chunks))
     labels, event_times = _spread(found, TOPICS[topic].streams, count)
     times = _times(topic, chunks, event_times, running)
@@ -135,12 +142,12 @@ def _part(topic: str, chunks: Sequence[Chunk], running: dict[TopicPartition, int
             at = order if len(at) == count else order[labels[order] == TOPICS[topic].streams.index(stream)]
             place = np.empty(count, np.int64)  # among the records read of this stream
             place[part.good] = np.arange(len(part.good))
-            columns = _take(columns, place[at])
+            columns = take(columns, place[at])
         rows.append(Rows(stream, columns, times[at], partition[at], offset[at]))
     reasons = {index: (reason, detail) for part in found.values() for index, reason, detail in part.bad}
     places = np.arange(count) if order is None else order
     strangers = places[labels[places] == UNREAD].tolist() if reasons else []
-    bad = [_letter(chunks, index, int(times[index]), reasons[index]) for index in strangers]
+    bad = [_letter(chunks, index, int(times[index]), reasons[index], owners.get(index)) for index in strangers]
     return _Part(TOPICS[topic].streams, times[places], labels[places], rows, bad)
 
 
@@ -151,17 +158,6 @@ def _spread(found: Mapping[str, Decoded], streams: Sequence[str], count: int) ->
         labels[part.good] = streams.index(stream)
         times[part.good] = part.columns["event_time_us"]
     return labels, times
-
-
-def _within(decoded: Decoded) -> Decoded:
-    """Without the records whose event time no clock can show: one of them would make every later record of its partition late."""
-    times = np.asarray(decoded.columns["event_time_us"])
-    if not len(times) or (times.min() >= 0 and times.max() < EVENT_TIME_END_US):
-        return decoded
-    inside = (times >= 0) & (times < EVENT_TIME_END_US)
-    strangers = zip(decoded.good[~inside].tolist(), times[~inside].tolist(), strict=True)
-    bad = [(index, DeadLetterReason.OUT_OF_BOUNDS, f"event time {time_us} is not from 0 to {EVENT_TIME_END_US} us") for index, time_us in strangers]
-    return Decoded(_take(decoded.columns, np.flatnonzero(inside)), decoded.good[inside], sorted([*decoded.bad, *bad]))
 
 
 def _times(topic: str, chunks: Sequence[Chunk], times: Ints, running: dict[TopicPartition, int]) -> Ints:
@@ -224,14 +220,7 @@ def _order(times: Ints, found: Mapping[str, Decoded], tie: Sequence[str], *, sin
     return np.lexsort([*keys, times])
 
 
-def _take(columns: Mapping[str, Column], places: Ints) -> dict[str, Column]:
-    taken: dict[str, Column] = {}
-    for name, column in columns.items():
-        taken[name] = column[places] if isinstance(column, np.ndarray) else [column[place] for place in places.tolist()]
-    return taken
-
-
-def _letter(chunks: Sequence[Chunk], index: int, time_us: int, why: tuple[DeadLetterReason, str]) -> Unreadable:
+def _letter(chunks: Sequence[Chunk], index: int, time_us: int, why: Fault, owner: int | None) -> Unreadable:
     for chunk in chunks:
         if index < len(chunk):
             break
@@ -242,7 +231,7 @@ def _letter(chunks: Sequence[Chunk], index: int, time_us: int, why: tuple[DeadLe
         offset=chunk.offsets[index],
         timestamp_ms=chunk.timestamps_ms[index],
         time_us=time_us,
-        account=account_of_key(chunk.topic, key),
+        account=account_of_key(chunk.topic, key) if owner is None else owner,
         reason=why[0],
         detail=why[1],
         key=key,

@@ -13,7 +13,7 @@ from streams.domain.alarms import Alarm
 from streams.domain.batch import Raised
 from streams.domain.events import NULL
 from streams.engine.chunks import cut
-from streams.engine.merge import EVENT_TIME_END_US
+from streams.engine.door import EVENT_TIME_END_US
 from streams.engine.spells import Spell
 from streams.engine.task import TaskSpec
 from streams.wire.kernels import accumulate

@@ -13,9 +13,8 @@ import pyarrow as pa
 from streams.domain.alarms import Alarm
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
 from streams.domain.events import CorrectionKind, DeadLetterReason, InstructionKind, UpdateKind
-from streams.domain.instruments import Instrument, Pool, parse_instrument, parse_pool
 from streams.domain.money import MAX_ACCOUNT
-from streams.domain.state import StateTable, combine, scalars_from_arrow, scalars_to_arrow
+from streams.domain.state import Digested, combine, scalars_from_arrow, scalars_to_arrow
 from streams.risk import fund_flows
 from streams.risk.asking import Asking
 from streams.risk.book import Book
@@ -26,8 +25,10 @@ from streams.risk.episodes import Episodes
 from streams.risk.fills import FillColumns, apply_fills, new_ahead
 from streams.risk.keys import ACCOUNT_EVENTS, OF_ACCOUNTS, OPENING, Booked, Refused
 from streams.risk.marks import Marks
+from streams.risk.parameters import Parameters
 from streams.risk.placements import Placements
 from streams.risk.refusals import fill_refusal, sequence_refusal
+from streams.risk.repeats import Known, Repeats
 from streams.risk.reservations import Reservations, Rooms
 from streams.risk.results import Results, is_party, passed_on
 from streams.risk.table import EMPTY, touch
@@ -52,14 +53,15 @@ class RiskMachine:
         self.rooms, self.waiting, self.clock = Rooms(), Waiting(self.book), Clock()
         self.asking = Asking(self.book, self.reservations, self.clock, shard)
         self.episodes = Episodes(self.book, self.reservations, self.waiting, self.asking)
-        self.updates = Updates(self.book)
+        self.updates, self.repeats = Updates(self.book), Repeats()
         self.results = Results()
         self.corrections = Corrections(self.book)
-        self.trust = Trust(self.book, self.corrections, shard)
+        self.trust = Trust(self.book, self.corrections, self.repeats, shard)
         self.probes = Probes(self.book, self.reservations, self.rooms, self.asking, shard)
         self.placements = Placements(self.book, self.reservations, self.rooms, self.asking, self.episodes, self.results)
         self.book.time = self.clock.time
         self.marks = Marks(self.book, self.clock, self.episodes, self.probes, self.placements, self._second_over)
+        self.parameters = Parameters(self.book, self.marks)
 
     # -- contract ---------------------------------------------------------------------------------------------------------------------
 
@@ -86,8 +88,8 @@ class RiskMachine:
         """Apply the rows in order."""
         out = Outputs()
         handlers: dict[str, Handler] = {
-            UNDECODABLE: lambda row, _, out: self.trust.undecodable(row, out), "instruments": self._instrument, "pools": self._pool,
-            "account-updates": self._update, "instruction-results": self._result, "corrections": self._correction,
+            UNDECODABLE: lambda row, _, out: self.trust.undecodable(row, out), "instruments": self.parameters.instrument,
+            "pools": self.parameters.pool, "account-updates": self._update, "instruction-results": self._result, "corrections": self._correction,
             "adl-decisions": lambda row, _, out: self.placements.decided(row, out),
             "adl-probes": lambda row, index, out: self.placements.left(self.probes.ask(row, index, self.clock.us, out), row["time_us"], out),
         }  # fmt: skip
@@ -133,11 +135,11 @@ class RiskMachine:
         self.results.reindex()
         self.corrections.reindex()
 
-    def _own_parts(self) -> list[StateTable[Any, Any]]:
+    def _own_parts(self) -> list[Digested]:
         return [
             self.reservations.lots, self.rooms.table, self.waiting.table, self.asking.asked, self.asking.told, self.asking.offers,
             self.episodes.table, self.episodes.awaited, self.updates.claims, self.updates.opening,
-            self.corrections.letters, self.results.executed, self.results.over, self.probes.waiting, self.clock.consumed,
+            self.corrections.letters, self.results.executed, self.results.over, self.probes.waiting, self.clock.consumed, self.repeats.heard,
         ]  # fmt: skip
 
     def _parts(self) -> list[Any]:
@@ -150,33 +152,6 @@ class RiskMachine:
             "is_witnessed": int(time.is_witnessed), "now_us": self.clock.now_us, "marks_seen": self.clock.marks_seen,
             "decisions_heard": self.clock.decisions_heard, "epoch": self.episodes.epoch,
         }  # fmt: skip
-
-    # -- parameters -------------------------------------------------------------------------------------------------------------------
-
-    def _instrument(self, row: dict[str, Any], index: int, out: Outputs) -> None:
-        """Take parameters over. A newer version that is refused halts its instrument: nobody knows in which unit its marks are."""
-        parsed, number = parse_instrument(row), row["instrument"]
-        known = self.book.parameters.get(number)
-        refused = self.book.set_instrument(parsed) if isinstance(parsed, Instrument) else parsed
-        if not refused:
-            if known is not None and known.pool not in self.book.pools:
-                self.marks.resume(number, row["time_us"], out)
-            return
-        out.refuse("instruments", index, *refused)
-        if known is not None and row["version"] > known.version:
-            self.book.stand(number, self.book.standing(number).halted())
-            out.alarm(Alarm.INSTRUMENT_HALTED, instrument=number, version=row["version"])
-
-    def _pool(self, row: dict[str, Any], index: int, out: Outputs) -> None:
-        parsed, is_first = parse_pool(row), row["pool"] not in self.book.pools
-        refused = self.book.set_pool(parsed) if isinstance(parsed, Pool) else parsed
-        if refused:
-            out.refuse("pools", index, *refused)
-        elif is_first and isinstance(parsed, Pool):
-            fund_flows.found(self.book, parsed, row["time_us"], out)
-            for number, parameters in self.book.parameters.items():
-                if parameters.pool == parsed.pool:
-                    self.marks.resume(number, row["time_us"], out)
 
     # -- accounts ---------------------------------------------------------------------------------------------------------------------
 
@@ -220,27 +195,39 @@ class RiskMachine:
         self.trust.refuse("account-updates", None, {**row, "offset_": offset}, refused, out)
 
     def _fills(self, rows: Rows, start: int, stop: int, out: Outputs) -> None:
-        """Plain trades compiled, the rest one by one."""
+        """Plain trades compiled, the rest one by one. Those before `odd` are plain as far as is known of them alone, and remembered."""
         columns = FillColumns._make([*(np.asarray(rows.columns[name]) for name in FillColumns._fields[:-1]), rows.partition])
-        ahead = new_ahead()
+        ahead, odd = new_ahead(), self._odd(rows, start, stop)
         while start < stop:
+            if start == odd:
+                self._fill(self._row(rows, start), start, out)
+                start += 1
+                odd = self._odd(rows, start, stop)
+                continue
             begun = start
-            start, duplicates, group = apply_fills(self.book.tables(stop - start + 4), columns, start, stop, ahead)
+            start, duplicates, group = apply_fills(self.book.tables(stop - start + 4), columns, start, odd, ahead)
             if start > begun:
                 self.clock.now(int(rows.time_us[begun:start].max()))
             if duplicates:
                 out.alarm(Alarm.DUPLICATES_IGNORED, stream="fills", count=int(duplicates))
             if group != EMPTY:
                 self.episodes.judge(int(group), self.clock.now_us, out)
-            elif start < stop:
-                self._fill(self._row(rows, start), start, out)
+            elif start < odd:
+                self._fill(self._row(rows, start), start, out, is_heard=True)
                 start += 1
 
-    def _fill(self, row: dict[str, Any], index: int, out: Outputs) -> None:
+    def _odd(self, rows: Rows, start: int, stop: int) -> int:
+        tables = self.book.tables()
+        return self.repeats.plain_until(Known(tables.account_index, tables.accounts), rows, start, stop)
+
+    def _fill(self, row: dict[str, Any], index: int, out: Outputs, *, is_heard: bool = False) -> None:
         account_row = self._admit("fills", index, row, out)
         if account_row == EMPTY:
             return
-        refused = fill_refusal(self.book, row) or self._book_fill(account_row, row, out)
+        refused = fill_refusal(self.book, row)
+        if not refused and not is_heard:
+            refused = self.repeats.refusal("fills", row)
+        refused = refused or self._book_fill(account_row, row, out)
         if refused:
             self.trust.refuse("fills", index, row, refused, out)
 
@@ -273,7 +260,7 @@ class RiskMachine:
         account_row = self._admit("account-updates", index, row, out)
         if account_row == EMPTY:
             return
-        refused = self.updates.refusal(row)
+        refused = self.updates.refusal(row) or self.repeats.refusal("account-updates", row)
         if not refused and row["kind"] == UpdateKind.SNAPSHOT:
             refused = self._snapshot_part(account_row, row, out)
         elif not refused:

@@ -1,12 +1,15 @@
-"""Which fills cannot be applied, and the dead letter of a row that is no longer in its batch."""
+"""Which fills cannot be applied, which updates and SNAPSHOTs contradict themselves, and the dead letter of a row that is no longer in its batch."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from streams.domain.events import DeadLetterReason, FillKind, MarginMode, PositionSide
+from streams.domain.events import DeadLetterReason, FillKind, MarginMode, PositionSide, UpdateKind
 from streams.domain.money import MAX_ACCOUNT, MAX_LOTS, MAX_VALUE
 from streams.risk.book import Book
 from streams.risk.keys import MAX_SEQ, Refused
 from streams.risk.table import EMPTY
+
+_SIGNS: Final = {UpdateKind.DEPOSIT: 1, UpdateKind.WITHDRAWAL: -1}  # the others go both ways: a fee may be a rebate
 
 
 def fill_refusal(book: Book, row: dict[str, Any]) -> Refused | None:
@@ -21,6 +24,32 @@ def fill_refusal(book: Book, row: dict[str, Any]) -> Refused | None:
         quote = book.parameters[row["instrument"]].value(row["lots"], row["price_ticks"])
         if quote != row["quote"]:
             return DeadLetterReason.BAD_VALUE, f"quote {row['quote']} is not lots x price_ticks x value of a tick and lot, which is {quote}"
+    elif row["kind"] == FillKind.TRADE and row["quote"] * row["lots"] < 0:
+        return DeadLetterReason.BAD_VALUE, f"quote {row['quote']} of {row['lots']} lots: both are above zero for the buyer and below for the seller"
+    return None
+
+
+def sign_refusal(row: dict[str, Any]) -> Refused | None:
+    """Why an update moves money against what it says it is, if it does."""
+    sign = _SIGNS.get(row["kind"], 0)
+    if sign * row["amount"] >= 0:
+        return None
+    side = "above" if sign > 0 else "below"
+    return DeadLetterReason.BAD_VALUE, f"a {UpdateKind(row['kind']).name} of {row['amount']}: amount is the change of the wallet, {side} zero"
+
+
+def wallets_refusal(stated: Sequence[int], needed: Mapping[int, int]) -> Refused | None:
+    """Why a SNAPSHOT does not say what each wallet holds, if it does not.
+
+    `stated`: the assets of its wallets, one for each part; `needed`: the assets that its cross positions are margined in, and an instrument of each.
+    """
+    for asset in stated:
+        if stated.count(asset) > 1:
+            return DeadLetterReason.BAD_VALUE, f"a SNAPSHOT gives the wallet of asset {asset} twice"
+    for asset, instrument in needed.items():
+        if asset not in stated:
+            why = f"a SNAPSHOT with a position in instrument {instrument} and no wallet of asset {asset}, which that settles in"
+            return DeadLetterReason.BAD_VALUE, f"{why}: a wallet that is empty is stated as 0"
     return None
 
 

@@ -22,6 +22,7 @@ _WITH_FILLS = (
     InstructionKind.UNWIND,
 )
 _PASSED_ON: Final = ("instruction_id", "kind", "account", "outcome", "executed_lots", "executed_quote", "executed_amount", "account_seq", "reason")
+_OF_ONE_PARTY: Final = (InstructionKind.LIQUIDATE, InstructionKind.UNWIND)
 _WITH_UPDATES = (InstructionKind.COVER, InstructionKind.SOCIALISE)
 
 
@@ -91,11 +92,18 @@ class Results:
             return row, None
         lots = row["executed_lots"] if row["kind"] in _WITH_FILLS else 0
         amount = row["executed_amount"] if row["kind"] in _WITH_UPDATES else 0
-        if (lots, amount) == (executed.lots, executed.amount) and abs(row["executed_quote"]) <= MAX_VALUE:
+        is_of_fills = (lots, amount) == (executed.lots, executed.amount) and abs(row["executed_quote"]) <= MAX_VALUE
+        if is_of_fills and not _is_other_way(row, executed):
             return row, None
         said, moved = f"{lots} lots, {amount} units, quote {row['executed_quote']}", f"{executed.lots}, {executed.amount}, {executed.quote}"
-        why = f"the result says {said}; the account's records say {moved}"
+        other = ": the quote has the other sign, it is that of the account's own fills" if is_of_fills else ""
+        why = f"the result says {said}; the account's records say {moved}{other}"
         return _as_moved(row, executed), (DeadLetterReason.RESULT_CONTRADICTS_FILLS, why)
+
+
+def _is_other_way(row: Mapping[str, Any], executed: Executed) -> bool:
+    """Whether the quote has the other sign than the fills', of an instruction with one party: another's quote is signed for whom it is about."""
+    return row["kind"] in _OF_ONE_PARTY and row["executed_quote"] * executed.quote < 0
 
 
 def passed_on(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +113,8 @@ def passed_on(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_moved(row: dict[str, Any], executed: Executed) -> dict[str, Any]:
     """The result as it should have been. Its quote is signed for the instruction's account, which may be the other party."""
-    quote = -executed.quote if row["executed_quote"] * executed.quote < 0 else executed.quote
+    is_others = row["kind"] not in _OF_ONE_PARTY and row["executed_quote"] * executed.quote < 0
+    quote = -executed.quote if is_others else executed.quote
     outcome = row["outcome"]
     if executed.lots or executed.amount:
         outcome = outcome if outcome == Outcome.FILLED else Outcome.PARTIAL

@@ -99,7 +99,7 @@ def _rebuild(old: Index, new: Index) -> None:
 
 
 @kernel
-def _mix(state: np.uint64, word: np.uint64) -> np.uint64:
+def mix(state: np.uint64, word: np.uint64) -> np.uint64:
     """One round of a 64-bit mixer (multiply, shift, add; odd constants), modulo 2^64."""
     state = (state ^ word) * np.uint64(0x9E3779B97F4A7C15)
     state ^= state >> np.uint64(29)
@@ -115,7 +115,7 @@ def _fold(words: NDArray[np.uint64], kept: int, table: Table, hashes: NDArray[np
         table.flag[row] = 0
         one, two = np.uint64(salt), np.uint64(salt) ^ np.uint64(0xD1B54A32D192ED03)
         for field in range(kept):
-            one, two = _mix(one, words[row, field]), _mix(two, words[row, field])
+            one, two = mix(one, words[row, field]), mix(two, words[row, field])
         lanes[0] += one - hashes[row, 0]
         lanes[1] += two - hashes[row, 1]
         hashes[row, 0], hashes[row, 1] = one, two

@@ -15,13 +15,14 @@ from streams.risk.book import Book
 from streams.risk.corrections import CLOSES, PLACES, Corrections, Place, topic_of
 from streams.risk.keys import ACCOUNT_EVENTS, MAX_SEQ, SUSPECT, Refused
 from streams.risk.refusals import dead_letter
+from streams.risk.repeats import AGAIN, Repeats
 
 
 class Trust:
     """The trust in the accounts of one shard."""
 
-    def __init__(self, book: Book, corrections: Corrections, shard: int) -> None:
-        self._book, self._corrections, self._shard = book, corrections, shard
+    def __init__(self, book: Book, corrections: Corrections, repeats: Repeats, shard: int) -> None:
+        self._book, self._corrections, self._repeats, self._shard = book, corrections, repeats, shard
 
     def is_lost(self, account_row: int) -> bool:
         """Whether the account is SUSPECT."""
@@ -40,6 +41,8 @@ class Trust:
         account = row["account"] if 0 < row["account"] < MAX_ACCOUNT else None
         if index is not None:
             out.refuse(stream, index, refused[0], refused[1], account)
+            if refused != AGAIN.get(stream):
+                self._repeats.forget(stream, row)
         else:
             out.emit("dead-letters", dead_letter(ACCOUNT_EVENTS, row, refused, self._shard))
         if account is not None:

@@ -14,6 +14,7 @@ from streams.domain.money import MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET
 from streams.domain.state import StateTable
 from streams.risk.book import Book
 from streams.risk.keys import OPENING, SUSPECT, Refused
+from streams.risk.refusals import sign_refusal, wallets_refusal
 from streams.risk.table import EMPTY, touch
 
 SNAPSHOT_DEADLINE_US: Final = 60_000_000  # event time after which an incomplete SNAPSHOT makes its account SUSPECT
@@ -55,7 +56,7 @@ class Updates:
             return DeadLetterReason.UNKNOWN_ASSET, "asset outside 1..2^20 - 1"
         if max(abs(row["amount"]), abs(row["wallet_after"] or 0)) > MAX_WALLET or abs(row["cost"] or 0) > MAX_VALUE:
             return DeadLetterReason.OUT_OF_BOUNDS, "amount, wallet_after or cost out of bounds"
-        refused = self._refuse_group(row)
+        refused = sign_refusal(row) or self._refuse_group(row)
         return self._refuse_snapshot(row) if refused is None and row["kind"] == UpdateKind.SNAPSHOT else refused
 
     def _refuse_group(self, row: dict[str, Any]) -> Refused | None:
@@ -216,4 +217,5 @@ def _refuse_parts(parts: list[Part]) -> Refused | None:
         return DeadLetterReason.OUT_OF_BOUNDS, f"a SNAPSHOT of more than {MAX_GROUP_POSITIONS} positions"
     if sum(abs(part.amount) for part in parts) > MAX_WALLET:
         return DeadLetterReason.OUT_OF_BOUNDS, "the balances of a SNAPSHOT are out of bounds"
-    return None
+    cross = {part.asset: part.instrument for part in parts if part.instrument and part.margin_mode != MarginMode.ISOLATED and not part.amount}
+    return wallets_refusal([part.asset for part in parts if not part.instrument], cross)

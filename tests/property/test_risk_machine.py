@@ -17,6 +17,8 @@ events = st.lists(
     st.one_of(
         st.tuples(st.just("mark"), st.integers(1, 2), st.integers(60, 140)),
         st.tuples(st.just("fill"), st.integers(1, 5), st.integers(-12, 12).filter(bool)),
+        st.tuples(st.just("same"), st.integers(1, 2), st.sampled_from([-1, 2])),
+        st.tuples(st.just("odd"), st.integers(1, 2), st.sampled_from([-1, 2])),
         st.tuples(st.just("forced"), st.integers(1, 5), st.integers(-6, 6).filter(bool)),
         st.tuples(st.just("update"), st.integers(1, 5), st.integers(-300, 300)),
         st.tuples(st.just("probe"), st.integers(1, 2), st.integers(1, 9)),
@@ -46,7 +48,11 @@ def _record(desk: Desk, kind: str, who: int, size: int) -> Record:
         case "forced":
             return desk.fill(who, size, size * 97, number=1 + who % 2, kind=FillKind.ADL, instruction_id=1_000 + who)
         case "update":
-            return desk.update(who, UpdateKind.DEPOSIT, size)
+            return desk.update(who, UpdateKind.DEPOSIT if size > 0 else UpdateKind.WITHDRAWAL, size)
+        case "same":  # two of one size are one event under two numbers
+            return desk.fill(who, size, size * 100, trade_id=7)
+        case "odd":
+            return desk.fill(who, size, -size * 100)
         case "second":
             desk.time_us += 1_000_000
             return desk.mark(100)
@@ -81,7 +87,8 @@ def run(records: list[Record], cuts: list[int]) -> tuple[dict[str, list[Any]], b
         if start < stop:
             desk.feed(*records[start:stop])
     streams = {name for out in desk.said for name in out.rows}
-    said = {name: [row for out in desk.said for row in out.rows.get(name, ())] for name in sorted(streams)}
+    said: dict[str, list[Any]] = {name: [row for out in desk.said for row in out.rows.get(name, ())] for name in sorted(streams)}
+    said["refused"] = [(refusal.detail, refusal.account) for out in desk.said for refusal in out.refusals]
     return said, desk.machine.digest()
 
 
@@ -119,6 +126,9 @@ WANTED = [
     ("fill", 1, -9),
     ("second", 0, 0),
     ("mark", 1, 139),
+    ("same", 1, 2),
+    ("same", 1, 2),
+    ("odd", 2, -1),
     ("probe", 2, 5),
     ("second", 0, 0),
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streams.bus.contract import Chunk, NewRecord, TopicPartition
-from streams.domain.events import CorrectionKind, FillKind, Grade, InstructionKind, Outcome, Role, UpdateKind
+from streams.domain.events import CorrectionKind, FillKind, Grade, InstructionKind, MarginMode, Outcome, Role, UpdateKind
 from streams.domain.money import MAX_LOTS, MAX_WALLET
 from streams.engine.task import Step, Task, TaskSpec
 from streams.errors import CheckFailed
@@ -189,6 +189,52 @@ def same_again(make: Callable[[Shard], Record]) -> Bad:
     return bad
 
 
+def under_a_new_number(make: Callable[[Shard], Record]) -> Bad:
+    """The event once more, under the account's next number."""
+
+    def bad(shard: Shard) -> list[NewRecord]:
+        stream, row = make(shard)
+        shard.take((stream, row))
+        return shard.records((stream, {**row, "account_seq": shard.seq(row["account"])}))
+
+    return bad
+
+
+def dated(make: Callable[[Shard], Record], event_time_us: int) -> Bad:
+    """A record that says this time, and was sent on 24 November 2025."""
+
+    def bad(shard: Shard) -> list[NewRecord]:
+        stream, row = make(shard)
+        return [replace(shard.records((stream, {**row, "event_time_us": event_time_us}))[0], timestamp_ms=1_764_000_000_000)]
+
+    return bad
+
+
+def half_a_wallet(*assets: int) -> Bad:
+    """A SNAPSHOT with a wallet of each of these assets, and a cross position that settles in asset 1."""
+    position = {"instrument": 1, "position_side": 1, "lots": 1, "cost": 100, "margin_mode": 1, "amount": 0}
+
+    def bad(shard: Shard) -> list[NewRecord]:
+        parts: list[dict[str, Any]] = [*({"amount": 5, "asset": asset} for asset in assets), position]
+        return shard.records(*(shard.update(1, UpdateKind.SNAPSHOT, **part, part=n, parts=len(parts)) for n, part in enumerate(parts)))
+
+    return bad
+
+
+def sold_for_the_other_sign(shard: Shard) -> list[NewRecord]:
+    """The order of an account below its maintenance is filled, and its result says that what came in was paid."""
+    shard.take(*shard.opening(3, 100, (1, 10, 1_000)))
+    step = shard.take(shard.mark(94))
+    orders = [codec("instructions").decode_row(value) for topic, value in written(step) if topic == "instructions"]
+    (told,) = [row for row in orders if row["kind"] == InstructionKind.LIQUIDATE]
+    fill = shard.fill(3, -10, -930, kind=FillKind.LIQUIDATION, instruction_id=told["instruction_id"])
+    shard.take(fill)
+    stream, row = result(shard, InstructionKind.LIQUIDATE)
+    said = {"account": 3, "account_seq": shard.seq(3), "instruction_id": told["instruction_id"], "outcome": Outcome.FILLED}
+    shard.seqs[1] -= 1
+    return shard.records((stream, {**row, **said, "executed_lots": 10, "executed_quote": 930}))
+
+
 def elsewhere(make: Callable[[Shard], Record]) -> Bad:
     """A record in another partition than all before it of its account."""
     return lambda shard: [replace(shard.records(make(shard))[0], partition=1)]
@@ -221,6 +267,14 @@ INPUTS: dict[str, Bad] = {
     "update of an impossible asset": rows(update(asset=0)),
     "fill of no lots": rows(fill(lots=0)),
     "fill whose price says another quote": rows(fill(quote=101, price_ticks=100)),
+    "quote of another sign than its lots": rows(fill(quote=-100)),
+    "fill sent again under a new number": under_a_new_number(fill()),
+    "update sent again under a new number": under_a_new_number(update()),
+    "money the other way than is said": rows(update(amount=-5)),
+    "event time in another unit": dated(fill(), 1_764_000_000),
+    "mark time in another unit": dated(mark(), 1_764_000_000_000),
+    "key of another account": raw(fill(), lambda value: value, key=ACCOUNT.pack(2)),
+    "another margin mode": rows(fill(margin_mode=MarginMode.ISOLATED)),
     "record in another partition": elsewhere(fill()),
     "fill beyond the bounds": rows(fill(lots=MAX_LOTS + 1)),
     "update beyond the bounds": rows(update(amount=MAX_WALLET + 1)),
@@ -243,6 +297,7 @@ INPUTS: dict[str, Bad] = {
     "record between the parts of a snapshot": between_parts,
     "mark delivered twice": same_again(mark(101)),
     "mark sequence that does not rise": rows(mark(50, sequence=0)),
+    "marks numbered alike": rows(mark(50, sequence=1)),
     "mark of a new epoch": rows(mark(101, sequence=0, epoch=1)),
     "late fill": rows(fill(event_time_us=1)),
     "mark whose time goes back": rows(mark(101, event_time_us=1)),
@@ -256,6 +311,9 @@ INPUTS: dict[str, Bad] = {
     "update that does not say whose money it is": rows(update(UpdateKind.FUNDING, instrument=1, position_side=1)),
     "result that contradicts the fills": rows(result),
     "result of an order that nobody awaits": rows(lambda shard: result(shard, InstructionKind.LIQUIDATE)),
+    "result of the other sign": sold_for_the_other_sign,
+    "snapshot without the wallet of its positions": half_a_wallet(2),
+    "snapshot with a wallet twice": half_a_wallet(1, 1),
     "snapshot that stays incomplete": half_a_snapshot,
     "correction of nothing": rows(correction()),
     "correction that is wrong itself": rows(others_fill),

@@ -65,7 +65,13 @@ def test_a_feed_that_counts_anew_is_told_once_and_frozen_until_it_rises_or_names
     assert judge(BTC, restarted.standing, heard(sequence=1, epoch=1), 6_000_000).is_applied
 
 
-@pytest.mark.parametrize("again", [heard(sequence=10), heard(sequence=9, time_us=5_000_000), heard(sequence=99, epoch=-1)])
+@pytest.mark.parametrize("sequence", [9, 10])
+def test_a_sequence_that_does_not_rise_at_a_later_time_freezes_the_instrument(sequence: int) -> None:
+    verdict = judge(BTC, KNOWN, heard(sequence=sequence), 6_000_000)
+    assert (verdict.is_applied, verdict.alarm, Grade(verdict.standing.grade)) == (False, "mark_sequence_restarted", Grade.FROZEN)
+
+
+@pytest.mark.parametrize("again", [heard(sequence=10, time_us=5_000_000), heard(sequence=9, time_us=5_000_000), heard(sequence=99, epoch=-1)])
 def test_a_mark_seen_before_an_older_one_and_one_of_an_older_epoch_change_nothing(again: Heard) -> None:
     verdict = judge(BTC, KNOWN, again, 6_000_000)
     assert (verdict.is_applied, verdict.alarm, verdict.refused, verdict.standing) == (False, None, None, KNOWN)
