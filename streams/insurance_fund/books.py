@@ -11,11 +11,11 @@ from streams.domain.batch import Outputs
 from streams.domain.events import FlowCause, PositionSide
 from streams.domain.instruments import Pool
 from streams.domain.market import Market
-from streams.domain.money import div_ceil
+from streams.domain.money import MAX_VALUE, div_ceil
 from streams.domain.resolution import Group, Party
 from streams.domain.state import Digested, StateTable
 from streams.insurance_fund import ledger
-from streams.insurance_fund.takeover import lots_within_bounds, lots_within_cap
+from streams.insurance_fund.takeover import closing_lots, lots_within_bounds, lots_within_cap, lots_within_quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class Holding:
 class Reserve:
     """What the fund may lose or pay by an open instruction, and its lots, signed for the fund; `instrument`: where they may add to its inventory.
 
-    `is_at_risk`: the worst that an UNWIND may cost. It leaves the fund's value as it is, but cannot be spent on anything else.
+    `is_at_risk`: the worst that an UNWIND may cost. It leaves the fund's value as it is, but cannot be spent on anything else. `cost`: the
+    absolute quote of the lots, which may add to the cost of the inventory.
     """
 
     pool: int
@@ -50,6 +51,7 @@ class Reserve:
     instrument: int | None
     lots: int
     is_at_risk: bool = False
+    cost: int = 0
 
 
 PoolInstrument = tuple[int, int]
@@ -73,6 +75,7 @@ class Books:
         self._reserved: dict[int, int] = {}
         self._at_risk: dict[int, int] = {}
         self._pending_lots: dict[PoolInstrument, int] = {}
+        self._pending_cost: dict[PoolInstrument, int] = {}
         self._pending_count: dict[PoolInstrument, int] = {}
         self._notional: dict[PoolInstrument, int] = {}
         self._notional_sum: dict[int, int] = {}
@@ -143,6 +146,18 @@ class Books:
             lots=lots, sign=sign, held_lots=held, lot_value=lot_value, notional_elsewhere=elsewhere, cap=cap,
         ))  # fmt: skip
 
+    def lots_at_cost(self, pool: int, instrument: int, lots: int, *, sign: int, quote: int) -> int:
+        """The most of these lots of direction `sign`, each at its part of `quote`, that the fund's account can book.
+
+        No fill and no cost of a position may exceed MAX_VALUE, whichever of the open takeovers are filled, and in whichever order. Lots that only
+        shrink what is held add no cost, and those beyond them begin a new one.
+        """
+        held = self.holding(pool, instrument)
+        kept = abs(held.cost) if sign * held.lots >= 0 else 0
+        adding = lots_within_quote(lots=lots, quote=quote, most=MAX_VALUE - kept - self._pending_cost.get((pool, instrument), 0))
+        shrinking = min(closing_lots(lots=lots, sign=sign, held_lots=h) for h in (held.lots, self.lots_to_come(pool, instrument)))
+        return max(adding, min(shrinking, lots_within_quote(lots=lots, quote=quote, most=MAX_VALUE)))
+
     def is_pending(self, pool: int, instrument: int) -> bool:
         """Whether a takeover is open there."""
         return (pool, instrument) in self._pending_count
@@ -187,7 +202,8 @@ class Books:
             self.end_reserve(instruction_id)
             return
         self._count_reserve(reserve, -1)
-        self.reserve(instruction_id, replace(reserve, lots=left, amount=div_ceil(reserve.amount * abs(left), abs(reserve.lots))))
+        amount, cost = (div_ceil(whole * abs(left), abs(reserve.lots)) for whole in (reserve.amount, reserve.cost))
+        self.reserve(instruction_id, replace(reserve, lots=left, amount=amount, cost=cost))
 
     def _count_reserve(self, reserve: Reserve, sign: int) -> None:
         self.touched[reserve.pool] = None
@@ -196,9 +212,10 @@ class Books:
         if reserve.instrument is not None:
             key = reserve.pool, reserve.instrument
             self._pending_lots[key] = self._pending_lots.get(key, 0) + sign * reserve.lots
+            self._pending_cost[key] = self._pending_cost.get(key, 0) + sign * reserve.cost
             self._pending_count[key] = self._pending_count.get(key, 0) + sign
             if not self._pending_count[key]:
-                del self._pending_count[key], self._pending_lots[key]
+                del self._pending_count[key], self._pending_lots[key], self._pending_cost[key]
             self._holders.setdefault(reserve.instrument, {})[reserve.pool] = None
             self._count_notional(*key)
 

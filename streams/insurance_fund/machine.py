@@ -79,7 +79,7 @@ class InsuranceFund:
             instruction_id = self._take_over(part, mark, attempt=attempt, now_us=now_us, out=out)
         if taken < position.lots and loss > 0:
             left = position.lots - taken
-            reason = f"takeover of {left:,} of {position.lots:,} lots refused: their loss, or the net notional, is too large"
+            reason = f"takeover of {left:,} of {position.lots:,} lots refused: their loss, their cost or the net notional is too large"
             refused = RefusedTakeover(div_ceil(loss * left, position.lots), position.sign * left)
             self.states.refuse(position.pool, position.instrument, reason, refused, now_us=now_us, out=out)
         return taken, instruction_id
@@ -87,7 +87,10 @@ class InsuranceFund:
     def _bearable(self, position: Unplaced, mark: MarkPrice, loss: int) -> int:
         pool, instrument, sign = position.pool, position.instrument, position.sign
         lot_value = self.market.instruments[instrument].value(1, mark.ticks)
-        most = self.books.lots_that_fit(pool, instrument, position.lots, sign=sign, lot_value=lot_value)
+        most = min(
+            self.books.lots_that_fit(pool, instrument, position.lots, sign=sign, lot_value=lot_value),
+            self.books.lots_at_cost(pool, instrument, position.lots, sign=sign, quote=position.quote),
+        )
         if loss > 0 and self.states.is_adl(pool, instrument):
             most = min(most, closing_lots(lots=position.lots, sign=sign, held_lots=self.books.lots_to_come(pool, instrument)))
         if not most:
@@ -105,7 +108,7 @@ class InsuranceFund:
         instruction_id = self.open.send(out, row, part.episode)
         lots = part.sign * part.lots
         loss = part.quote - self.market.instruments[part.instrument].value(lots, mark.ticks)
-        self.books.reserve(instruction_id, Reserve(part.pool, max(0, loss), part.instrument, lots))
+        self.books.reserve(instruction_id, Reserve(part.pool, max(0, loss), part.instrument, lots, cost=abs(part.quote)))
         return instruction_id
 
     def deficit(self, row: Mapping[str, Any]) -> None:

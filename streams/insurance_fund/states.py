@@ -66,7 +66,11 @@ class AdlStates:
         if value < standing.needed or not standing.lots or lot_value is None:
             return value >= standing.needed
         lots, sign = abs(standing.lots), 1 if standing.lots > 0 else -1
-        return self.books.lots_that_fit(pool, instrument, lots, sign=sign, lot_value=lot_value) == lots
+        quote = standing.lots * lot_value + standing.needed
+        return (
+            self.books.lots_that_fit(pool, instrument, lots, sign=sign, lot_value=lot_value) == lots
+            and self.books.lots_at_cost(pool, instrument, lots, sign=sign, quote=quote) == lots
+        )
 
     def evaluate(self, now_us: int, out: Outputs) -> None:
         """At the end of an event: thresholds of the pools whose value may have changed, once their fund's opening balance is known."""

@@ -33,3 +33,16 @@ def lots_within_bounds(*, lots: int, sign: int, held_lots: int, max_lots: int) -
 def closing_lots(*, lots: int, sign: int, held_lots: int) -> int:
     """How many of the lots only shrink what the fund holds."""
     return max(0, min(lots, -sign * held_lots))
+
+
+def lots_within_quote(*, lots: int, quote: int, most: int) -> int:
+    """The most of the first lots of a position whose part of its quote, floor(quote x k / lots), lies within `most` of either sign.
+
+    Monotone in k: q x k < (most + 1) x lots where q is not negative, and -q x k <= most x lots where it is, because a negative quotient is
+    rounded away from zero.
+    """
+    if most < 0:
+        return 0
+    if quote > 0:
+        return min(lots, ((most + 1) * lots - 1) // quote)
+    return min(lots, most * lots // -quote) if quote else lots

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,6 +30,7 @@ from tests.simulation.market import Trader
 from tests.simulation.options import SINK_FAULTS, Fault, Options
 from tests.simulation.sink import FakeClickHouse, run_sink
 from tests.simulation.strikes import ShardHooks, schedule
+from tests.support.directories import fast_directory
 
 DEPLOYMENT = "simulated"
 RECOVER_S = 30.0  # virtual time from the last disturbance to rest
@@ -281,9 +280,7 @@ def _specs(options: Options) -> list[TaskSpec]:
 @contextlib.contextmanager
 def played(options: Options, *, keep_lines: bool = False) -> Iterator[World]:
     """A run that is over, with all it left."""
-    fast = Path("/dev/shm")
-    directory = Path(tempfile.mkdtemp(prefix="simulation-", dir=fast if fast.is_dir() else None))
-    try:
+    with fast_directory() as directory:
         world = World(options, directory)
         world.lines = [] if keep_lines else None
         with capture_logs():
@@ -298,5 +295,3 @@ def played(options: Options, *, keep_lines: bool = False) -> Iterator[World]:
             world.journals.read(decided=True)
             world.loop.close()
         yield world
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)

@@ -5,11 +5,13 @@ and after its own events. Beside the run stands the exchange's book at every eve
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 from unittest.mock import patch
+
+from structlog.testing import capture_logs
 
 from streams.bus.contract import Chunk
 from streams.bus.memory import MemoryBus, MemoryReader
@@ -28,12 +30,13 @@ from streams.domain.events import (
 )
 from streams.domain.instruments import Instrument, Pool, Tier
 from streams.engine.chunks import read_stream
-from streams.engine.lockstep import InstructionFeed
+from streams.engine.lockstep import InstructionFeed, settle
 from streams.engine.machine import Machine
 from streams.engine.shard import RunnerOptions, ShardRunner
+from streams.engine.snapshot import SnapshotStore
 from streams.engine.task import TaskName, TaskSpec
 from streams.tasks import joint_book, machine_for
-from streams.topics import STREAMS, TOPICS, partition_count
+from streams.topics import TOPICS, partition_count
 from streams.venue.book import Book, cross
 from streams.venue.depth import DepthSpec
 from streams.venue.exchange import Exchange
@@ -41,6 +44,7 @@ from streams.venue.records import Record
 from streams.venue.scenarios.scenario import CashFlow, Event, Leg, Mark, Opening, OpeningPosition, Scenario, Timed, Trade, wanted_lots
 from streams.wire.codec import codec
 from streams.wire.records import new_record
+from tests.support.directories import fast_directory
 
 ONE_WAY = PositionSide.ONE_WAY
 FUND, MAKER, HOUSE, FIRST = 31, 41, 51, 100
@@ -51,6 +55,9 @@ BASE_TICKS = {1: 1_000, 2: 400}
 RATE_PPM = 50_000
 JUMPS = (55, 70, 85, 92, 97, 100, 100, 103, 108, 118, 135)  # hundredths of the base price
 IN_ORDER = True  # accounts shards take their inputs in the order of event time
+SNAPSHOT_EVERY = (5, 10, 20, 20, 20, 20, 20, 20, 40, 10**9)  # records; with the last a shard that died runs everything again
+WHOLE_POLL = MemoryReader.poll
+JUDGED = ("marks", "insolvencies", "adl-probes", "adl-decisions", "adl-executions", "account-states", "instructions")  # what the checks look at
 CALM_MARKS = 12  # marks that stand still at the end, so that everything can be finished
 REFUSABLE = (InstructionKind.LIQUIDATE, InstructionKind.TAKEOVER, InstructionKind.ADL, InstructionKind.UNWIND, InstructionKind.COVER)
 
@@ -247,12 +254,18 @@ class _Heard:
         self.alarms.append((alarm, facts))
 
 
+async def _in_place(work: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    """What would be a thread's work, done at once: nothing waits, and no race depends on which thread is faster."""
+    return work(*args, **named)
+
+
 def run(seed: int, *, steps: int = 60, accounts: int = 10, even: bool = False) -> Race:
     """One race. `even`: everybody reads everything at once, so that only the exchange's answers are late."""
-    return asyncio.run(_run(seed, steps, accounts, even))
+    with fast_directory() as directory, patch.object(asyncio, "to_thread", _in_place), capture_logs():
+        return asyncio.run(_run(seed, steps, accounts, even, SnapshotStore(directory)))
 
 
-async def _run(seed: int, steps: int, accounts: int, even: bool) -> Race:
+async def _run(seed: int, steps: int, accounts: int, even: bool, snapshots: SnapshotStore) -> Race:
     random = Random(f"race {seed}")
     scenario = scenario_of(seed, steps, accounts)
     bus, exchange, shards, heard = MemoryBus(), Racing(scenario, Random(f"exchange {seed}")), random.choice((1, 2, 4)), _Heard()
@@ -265,31 +278,29 @@ async def _run(seed: int, steps: int, accounts: int, even: bool) -> Race:
 
     await bus.create_topics({s: partition_count(s, account_partitions=PARTITIONS, shards=shards) for s in TOPICS})
     names: list[tuple[TaskName, int]] = [*(("accounts", n) for n in range(shards)), ("pools", 0)]
-    options = RunnerOptions(patience_ms=None, in_order=IN_ORDER)
-    runners = [
-        ShardRunner(bus, TaskSpec(task, shard, shards, PARTITIONS, "races"), factory, owner="race", observer=heard, options=options)
-        for task, shard in names
-    ]  # fmt: skip
+    options = RunnerOptions(patience_ms=None, in_order=IN_ORDER, snapshot_every=random.choice(SNAPSHOT_EVERY))
+    specs = [TaskSpec(task, shard, shards, PARTITIONS, "races") for task, shard in names]
+    runners = [ShardRunner(bus, spec, factory, owner="race", snapshots=snapshots, observer=heard, options=options) for spec in specs]
     for runner in runners:
         await runner.start()
     if even:
         await _race(random, bus, exchange, runners, even=True)
     else:
-        with patch.object(MemoryReader, "poll", _uneven(random, MemoryReader.poll)):
+        with patch.object(MemoryReader, "poll", _uneven(random)):
             await _race(random, bus, exchange, runners, even=False)
     race = Race(even, exchange, bus, machines, list(exchange.book.differences(*joint_book(machines.values()))), heard.alarms)
-    race.rows = {stream: await _rows(bus, stream) for stream in STREAMS if STREAMS[stream].schema != "step_record"}
+    race.rows = {stream: await _rows(bus, stream) for stream in JUDGED}
     return race
 
 
-def _uneven(random: Random, poll: Any) -> Any:
+def _uneven(random: Random) -> Any:
     """A read returns some partitions, some records of each."""
 
     async def uneven(self: MemoryReader, *, max_records: int, timeout_ms: int, partitions: Any = None) -> list[Chunk]:
         there = list(self._cursors) if partitions is None else list(partitions)
         chosen = [partition for partition in there if random.random() < 0.6] or there
         count = min(max_records, random.choice((1, 2, 7, 10_000)))
-        found: list[Chunk] = await poll(self, max_records=count, timeout_ms=timeout_ms, partitions=chosen)
+        found: list[Chunk] = await WHOLE_POLL(self, max_records=count, timeout_ms=timeout_ms, partitions=chosen)
         return found
 
     return uneven
@@ -323,12 +334,10 @@ async def _race(random: Random, bus: MemoryBus, exchange: Racing, runners: list[
 
 
 async def _drain(runners: list[ShardRunner], feed: InstructionFeed, exchange: Racing) -> bool:
-    """Let everybody read to the end; whether that led to instructions."""
-    quiet = 0
-    while quiet < 20:
-        moved = [await runner.turn() for runner in runners]
-        quiet = 0 if any(moved) else quiet + 1
-    rows = await feed.read()
+    """Let everybody read to the end, nobody unevenly; whether that led to instructions."""
+    with patch.object(MemoryReader, "poll", WHOLE_POLL):
+        await settle(runners)
+        rows = await feed.read()
     exchange.accept(rows)
     return bool(rows)
 

@@ -8,7 +8,7 @@ from tests.simulation.races.checks import problems
 from tests.simulation.races.rules import RULES
 from tests.simulation.races.stage import run
 
-SEEDS = 100
+SEEDS = 1_000
 SEEDS_WITHOUT = 150
 
 

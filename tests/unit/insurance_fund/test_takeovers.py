@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.domain.events import AdlState, FlowCause, InstructionKind, LedgerAccount
-from streams.insurance_fund.takeover import bearable_lots, lots_within_cap
+from streams.insurance_fund.takeover import bearable_lots, lots_within_cap, lots_within_quote
 from tests.support.examples import EXAMPLES
 from tests.support.pools_desk import FUND_PARTITION, Desk, closed, instrument, mark, pool, position
 
@@ -44,6 +44,16 @@ def test_lots_within_the_cap_are_the_most_that_fit_or_do_not_enlarge(lots: int, 
     expected = max(k for k in range(lots + 1) if fits(k))
     assert lots_within_cap(lots=lots, sign=sign, held_lots=held, lot_value=unit, notional_elsewhere=elsewhere, cap=cap) == expected
     assert all(fits(k) for k in range(expected + 1))
+
+
+@given(st.integers(1, 30), st.integers(-400, 400), st.integers(-20, 400))
+def test_lots_within_a_quote_are_the_most_whose_part_of_it_fits(lots: int, quote: int, most: int) -> None:
+    def fits(k: int) -> bool:
+        return abs(quote * k // lots) <= most
+
+    expected = max((k for k in range(lots + 1) if fits(k)), default=0)
+    assert lots_within_quote(lots=lots, quote=quote, most=most) == expected
+    assert all(fits(k) for k in range(1, expected + 1))
 
 
 def test_a_short_is_taken_over_as_a_sale_by_its_bankrupt_owner() -> None:
@@ -94,6 +104,38 @@ def test_the_net_notional_cap_counts_open_takeovers_and_other_instruments(held_e
     desk.at(position(11, 10, 900, ticks=88))
     assert desk.sent(TAKEOVER, "account", "lots")[-1] == (11, -taken)  # 3 x 88 = 264; 100 elsewhere leaves room for 2 x 88 = 176
     assert desk.all("pool-states", "instrument", "state") == [(1, AdlState.ADL)]
+
+
+def test_no_more_is_taken_over_than_the_funds_account_can_book_the_cost_of() -> None:
+    desk = desk_with(10**16, 88)
+    # The cost of a position stays within 2^52, about 4.5 x 10^15: 3 x 10^15 leave room for 5 lots at 3 x 10^14 each.
+    desk.at(position(11, 10, 3 * 10**15, ticks=88), position(12, 10, 3 * 10**15, ticks=88))
+    assert desk.sent(TAKEOVER, "account", "lots", "quote") == [(11, -10, -3 * 10**15), (12, -5, -15 * 10**14)]
+    (refused,) = desk.all("pool-states", "reason")
+    assert refused == "takeover of 5 of 10 lots refused: their loss, their cost or the net notional is too large"
+    for sent in desk.sent(TAKEOVER):
+        desk.at(*desk.answers(sent))
+    assert desk.machine.fund.books.holding(1, 1).cost == 45 * 10**14
+    desk.at(mark(89))
+    assert desk.all("pool-states", "state") == [AdlState.ADL]  # it could not take those 5 yet, rich as it is
+    for sent in desk.sent(UNWIND):
+        desk.at(*desk.answers(sent, ticks=89))
+    assert desk.all("pool-states", "state") == [AdlState.ADL, AdlState.NORMAL]
+
+
+def test_one_fill_is_never_dearer_than_an_account_can_book() -> None:
+    desk = desk_with(10**16, 88)
+    desk.at(position(11, 10, 6 * 10**15, ticks=88))  # 7 x 6 x 10^14 = 4.2 x 10^15
+    assert desk.sent(TAKEOVER, "lots", "quote") == [(-7, -42 * 10**14)]
+
+
+def test_lots_that_shrink_the_inventory_add_no_cost_to_it() -> None:
+    desk = desk_with(10**16, 88)
+    desk.at(position(11, 10, 3 * 10**15, ticks=88))
+    desk.at(*desk.answers(desk.last(TAKEOVER)))
+    desk.at(*desk.answers(desk.last(UNWIND), 0, ticks=88))  # 10 long at a cost of 3 x 10^15
+    desk.at(position(12, -12, -36 * 10**14, ticks=88))
+    assert desk.sent(TAKEOVER, "account", "lots") == [(11, -10), (12, 12)]  # 10 of them shrink it, 2 are short at 6 x 10^14
 
 
 def test_a_takeover_that_the_exchange_refuses_ends_its_reserve_and_is_for_its_shard_to_judge() -> None:
