@@ -5,6 +5,7 @@ in resolution are left out: the pool may hold their lots.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from tests.simulation.decoding import Row, symbols
 from tests.simulation.plain_book import WATCHED, Group, PlainBook, Position
@@ -24,13 +25,10 @@ class Holds:
         self._resolved: set[Group] = set()
         self._touched: set[Position] = set()  # in the step under way
 
-    def begin(self) -> None:
-        """A new step."""
+    def begin(self, resolved: Iterable[Group]) -> None:
+        """A new step, in which these groups are in resolution at some moment."""
         self._touched.clear()
-
-    def resolved(self, group: Group) -> None:
-        """The group was in resolution."""
-        self._resolved.add(group)
+        self._resolved.update(resolved)
 
     def offered(self, position: Position, wave: int) -> None:
         """A wave was offered lots of it."""

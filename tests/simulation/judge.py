@@ -35,6 +35,7 @@ class _Moment:
 
     worth: dict[tuple[Group, int], tuple[int, int] | None]
     cash: dict[Group, int]
+    flat: dict[Group, bool]
     lots: dict[Position, int]
     free: dict[int, int]  # lots that must be free for a wave
     sums: Any
@@ -101,7 +102,7 @@ class _Shard:
         ordering = Ordering(self._world, self.name)
         for step in self._world.journals.steps[self.name]:
             said = self._said.get((self.name, step["step"]), [])
-            self.holds.begin()
+            self.holds.begin(_state_group(row) for stream, row in said if stream == "account-states" and row["state"] in (LIQUIDATABLE, BANKRUPT))
             moments = self._moments(ordering.of(step), self._named(said))
             for stream, row in said:
                 why = _CHECKS[stream](self, row, moments)
@@ -124,7 +125,8 @@ class _Shard:
         book = self.book
         return _Moment(
             worth={(group, wave): book.worth(group, self._vectors[wave] if wave else None) for group, wave in named.groups},
-            cash={group: book.cash.get(group, 0) for group, _ in named.groups if not book.held(group)},
+            cash={group: book.cash.get(group, 0) for group, _ in named.groups if len(book.held(group)) < 2},
+            flat={group: not book.held(group) for group, _ in named.groups},
             lots={position: book.lots.get(position, 0) for position in named.positions},
             free={wave: self.holds.free_lots(book, self._probes[wave], self._vectors[wave]) for wave in named.waves},
             sums=book.sums() if named.sums else None,
@@ -154,8 +156,6 @@ class _Shard:
         elif stream == "adl-candidates" and row["kind"] == ANSWER:
             for offer in row["rows"]:
                 self.holds.offered(self._offered(row, offer)[1], row["wave_id"])
-        elif stream == "account-states" and row["state"] in (LIQUIDATABLE, BANKRUPT):
-            self.holds.resolved(_state_group(row))
 
     def _offered(self, row: Row, offer: Row) -> tuple[Group, Position]:
         """The group and the position of a candidate: of the instrument that its wave is about."""
@@ -179,6 +179,7 @@ class _Shard:
                         named.positions[row["account"], row["instrument"], row["position_side"]] = None
                 case "adl-candidates" if row["kind"] == ANSWER:
                     named.waves[row["wave_id"]] = None
+                    named.groups |= dict.fromkeys((_state_group(placed), row["wave_id"]) for placed in row["positions"])
                     for offer in row["rows"]:
                         group, position = self._offered(row, offer)
                         named.groups[group, row["wave_id"]] = None
@@ -212,6 +213,8 @@ class _Shard:
             position = row["account"], row["instrument"], row["position_side"]
             if not any(_closes(row["lots"], moment.lots[position]) for moment in moments):
                 return "healthy", f"{what} of {row['lots']} lots closes more of {position} than it ever had in the step"
+            if not any(_leaves_nothing(moment, group, position, -row["lots"], -row["quote_limit"]) for moment in moments):
+                return "price", f"{what} is limited at {row['quote_limit']}, which is not what leaves group {group} with nothing"
         return None
 
     def insolvency(self, row: Row, moments: list[_Moment]) -> tuple[str, str] | None:
@@ -219,21 +222,29 @@ class _Shard:
         group = _state_group(row)
         if row["kind"] == POSITION and row["lots"]:
             told, position = (row["equity"], row["maintenance"]), (row["account"], row["instrument"], row["position_side"])
-            if not any(moment.worth[group, 0] == told and _closes(-row["lots"], moment.lots[position]) for moment in moments):
+            so = [moment for moment in moments if moment.worth[group, 0] == told and _closes(-row["lots"], moment.lots[position])]
+            if not so:
                 stood = [(moment.worth[group, 0], moment.lots[position]) for moment in moments]
                 return "figures", f"the pool hears of {row['lots']} lots of {position} in a group of {told}; it was {_few(stood)}"
-        elif row["kind"] == DEFICIT and not any(moment.cash.get(group) == -row["deficit"] for moment in moments):
-            cash = _few(moment.cash.get(group) for moment in moments)
+            if not any(_leaves_nothing(moment, group, position, row["lots"], row["bankruptcy_quote"]) for moment in so):
+                return "price", f"the pool hears a quote of {row['bankruptcy_quote']} for {position}, which does not leave group {group} with nothing"
+        elif row["kind"] == DEFICIT and not any(moment.flat[group] and moment.cash[group] == -row["deficit"] for moment in moments):
+            cash = _few(moment.cash.get(group) for moment in moments if moment.flat[group])
             return "figures", f"the pool hears that group {group} owes {row['deficit']}; its cash while flat was {cash}"
         return None
 
     def candidates(self, row: Row, moments: list[_Moment]) -> tuple[str, str] | None:
-        """Who is offered is as the wave's marks make it, solvent, and not below maintenance in a way that is being resolved."""
+        """Who is offered, and who is to be placed, is as the wave's marks make it: the one solvent, the other below maintenance."""
         if row["kind"] != ANSWER:
             return None
         free = min(moment.free[row["wave_id"]] for moment in moments)
         if row["lots_total"] < free:
             return "freed", f"wave {row['wave_id']} hears of {row['lots_total']} lots; {free} are in positions that nobody holds"
+        for placed in (placed for placed in row["positions"] if placed["lots"]):
+            group, worth = _state_group(placed), (placed["equity"], placed["maintenance"])
+            if worth not in [moment.worth[group, row["wave_id"]] for moment in moments] or worth[0] >= worth[1]:
+                was = _few(moment.worth[group, row["wave_id"]] for moment in moments)
+                return "figures", f"group {group} stands in wave {row['wave_id']} as {worth}; it was {was}"
         for offer in row["rows"]:
             group, position = self._offered(row, offer)
             told = (offer["group_equity"], offer["group_maintenance"]), offer["lots"]
@@ -272,6 +283,12 @@ def _few(stood: Iterable[Any]) -> str:
     """Different ones, at most three."""
     different = list(dict.fromkeys(stood))
     return f"{different[:3]}{' ...' if len(different) > 3 else ''}"
+
+
+def _leaves_nothing(moment: _Moment, group: Group, position: Position, lots: int, quote: int) -> bool:
+    """Whether closing all of a group's only position at this quote leaves it with nothing; of others the judge has no opinion."""
+    is_all = group in moment.cash and lots == moment.lots[position]
+    return quote == -moment.cash[group] if is_all else True
 
 
 def _closes(lots: int, held: int) -> bool:

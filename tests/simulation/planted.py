@@ -12,6 +12,7 @@ from unittest.mock import patch
 from streams.adl.deciding import Asking
 from streams.bus import kafka_writer
 from streams.bus.contract import Writer
+from streams.domain.bankruptcy import bankruptcy_quotes
 from streams.domain.conservation import Conservation
 from streams.engine import gate, shard, takeover
 from streams.engine.gate import PoolsGate
@@ -19,7 +20,7 @@ from streams.engine.journal import SnapshotRef, StepRecord, read_tail
 from streams.engine.snapshot import SnapshotStore
 from streams.engine.takeover import Live, Seat, take_over
 from streams.engine.task import TaskSpec
-from streams.risk import fund_flows
+from streams.risk import asking, fund_flows
 from streams.risk.book import Book
 from streams.risk.machine import RiskMachine
 from streams.risk.reservations import Reservations
@@ -162,6 +163,10 @@ def _a_unit_off(measure: Callable[..., Any]) -> Callable[..., Any]:
     return measures
 
 
+def _a_unit_more(quotes: Callable[..., list[int]]) -> Callable[..., list[int]]:
+    return lambda *given: [quote + 1 for quote in quotes(*given)]
+
+
 def _held_for_ever(self: Reservations, holder: int) -> Sequence[Any]:
     """A wave is over, and what it was offered stays reserved for it."""
     return []
@@ -194,6 +199,7 @@ PLANTED: dict[str, Planted] = {
     "reservations are never released": _of(_patched(Reservations, "release", _held_for_ever), 1, "freed"),
     "nobody is told that sums are not zero": _of(_patched(Conservation, "_compare", lambda *_: None), 43, "alarm"),
     "equity is a unit off": _of(_patched(Book, "measure", _a_unit_off(Book.measure)), 0, "figures"),
+    "a bankruptcy quote is a unit off": _of(_patched(asking, "bankruptcy_quotes", _a_unit_more(bankruptcy_quotes)), 0, "price"),
     "what was given back is never judged again": _of(_patched(Waiting, "due", lambda *_: []), 1, "vanished"),
     "a fill of the fund is not told": _of(_patched(fund_flows, "fill_flow", lambda *_: None), 0, "fund"),
     "what the fund takes is given to winners too": _of(_patched(Asking, "place", _placed_twice), 1, "asked"),
