@@ -42,6 +42,9 @@ class Hooks:
         """Seconds that this end of a transaction stays on its way longer than usual."""
         return 0.0
 
+    def fenced(self, transactional_id: str) -> None:
+        """The client has been told that its id has a newer owner."""
+
     def decided(self, transactional_id: str) -> None:
         """The broker has just ended the transaction; its answer is on the way."""
 
@@ -144,7 +147,7 @@ class SimulatedProducer:
         self._epoch = -1
         self._sends: list[asyncio.Task[Any]] = []
         self._tails: dict[TopicPartition, asyncio.Task[Any]] = {}
-        self._fenced = False
+        self._fenced = self._stopped = False
         self._message_accumulator = SimpleNamespace(_batches={})
         self._txn_manager = SimpleNamespace(wait_for_transaction_end=lambda: None)
 
@@ -156,6 +159,7 @@ class SimulatedProducer:
 
     async def stop(self) -> None:
         """Let go; what is on its way stays on its way."""
+        self._stopped = True
         for send in self._sends:
             send.cancel()
 
@@ -236,6 +240,8 @@ class SimulatedProducer:
         """An old epoch is the end of this producer."""
         if type(error).__name__ in ("InvalidProducerEpoch", "InvalidTxnState"):
             self._fenced = True
+            if not self._stopped:
+                self._hooks.fenced(self._id)
             raise ProducerFenced from error
         raise error
 

@@ -4,28 +4,16 @@ Each check yields sentences about what is wrong; none is a sound run.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from streams.bus.contract import NewRecord, TopicPartition
-from streams.errors import CheckFailed
 from streams.topics import JOURNALS, STREAMS, TOPICS
-from streams.wire.codec import codec
 from tests.simulation.journal import ZEROS, digest
 from tests.simulation.options import HALTING_FAULTS
+from tests.simulation.ordering import decoded, originals, said_by, taken
 from tests.simulation.world import World
 
 OUTPUTS = tuple(t.name for t in TOPICS.values() if t.written_by in ("accounts", "pools", "engine") and t.name not in JOURNALS.values())
-
-
-def read(topic: str, value: bytes | None) -> tuple[str, dict[str, Any]] | None:
-    """A record's stream and row: of whichever of the topic's streams reads it; None where none does."""
-    for stream in TOPICS[topic].streams:
-        try:
-            return stream, codec(stream).decode_row(value)
-        except CheckFailed:
-            continue
-    return None
 
 
 def check_log(world: World) -> Iterator[str]:
@@ -85,19 +73,6 @@ def _slices(world: World, name: str) -> Iterator[str]:
             yield f"slices: {name} is at rest and has not taken {where.topic}[{where.partition}] from {position} on"
 
 
-def originals(world: World, where: TopicPartition, start: int, stop: int) -> list[NewRecord]:
-    """Committed records of a range, as they were before a fault altered them."""
-    return [world.originals.get((where, offset), record) for offset, record in world.broker.logs[where].committed(start, stop)]
-
-
-def taken(world: World, where: TopicPartition, part: Mapping[str, Any]) -> list[NewRecord]:
-    """What a slice took: the records as they are, or as they were where that is what its digest says."""
-    before = originals(world, where, part["from"], part["to"])
-    if world.originals and digest(before) == part["digest"]:
-        return before
-    return [record for _, record in world.broker.logs[where].committed(part["from"], part["to"])]
-
-
 def _outputs(world: World) -> Iterator[str]:
     """Every record a task wrote belongs to a step that lists it, and every record listed is there, once and in order."""
     found: dict[tuple[str, int, TopicPartition], list[NewRecord]] = defaultdict(list)
@@ -105,8 +80,7 @@ def _outputs(world: World) -> Iterator[str]:
         for partition in range(world.broker.counts[stream]):
             where, last = TopicPartition(stream, partition), dict[str, int]()
             for record in originals(world, where, 0, world.broker.logs[where].end):
-                task, shard, text = dict(record.headers)["step"].decode().split("/")
-                name, number = f"{task}-{shard}", int(text)
+                name, number = said_by(record)
                 if number < last.get(name, 0):
                     yield f"outputs: {stream}[{partition}] has a record of {name} step {number} behind one of step {last[name]}"
                 last[name] = number
@@ -146,13 +120,14 @@ def _sink(world: World) -> Iterator[str]:
         rows = sorted(world.clickhouse.rows.get(stream.table, []))
         expected, kept = [], []
         for partition in range(world.broker.counts[stream.topic]):
-            log = world.broker.logs[TopicPartition(stream.topic, partition)]
+            where = TopicPartition(stream.topic, partition)
+            log = world.broker.logs[where]
             found = list(log.committed(0, log.stable))
-            good = codec(stream.name).decode([record.value for _, record in found]).good.tolist()
-            expected += [(partition, found[index][0]) for index in good]
-            kept += [(partition, found[index][0]) for index in good if found[index][0] >= log.first]
+            good = [offset for offset, record in found if (told := decoded(world, where, offset, record)) and told[0] == stream.name]
+            expected += [(partition, offset) for offset in good]
+            kept += [(partition, offset) for offset in good if offset >= log.first]
         missing, strangers, more = set(kept) - set(rows), set(rows) - set(expected), len(rows) - len(set(rows))
-        if any(where.topic == stream.topic for where in world.truncated):
+        if any(gone.topic == stream.topic for gone in world.truncated):
             more = 0  # blocks are cut anew behind what retention has taken; the table merges rows by their coordinates
         if missing or strangers or more:
             yield f"sink: {stream.table} lacks {len(missing)} of {len(kept)} records, has {more} twice and {len(strangers)} that are not there"

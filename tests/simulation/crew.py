@@ -20,6 +20,7 @@ from streams.tasks import machine_for
 from tests.simulation.group import Group, SimulatedOwnership
 from tests.simulation.loop import Process
 from tests.simulation.strikes import ShardHooks
+from tests.simulation.watch import Listener
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -83,6 +84,7 @@ class Worker:
             owner=self.process.name,
             snapshots=self._snapshots,
             standby=standby,
+            observer=Listener(world),
             options=RunnerOptions(snapshot_every=world.options.snapshot_every, patience_ms=world.options.patience_ms),
             clock=world.loop.time,
             still_assigned=lambda: self._host.is_wanted(spec),
@@ -90,6 +92,7 @@ class Worker:
         try:
             await runner.start()
             world.origins[runner.origin[0]] += 1
+            world.runners[spec.name] = runner
             world.note(f"runs {spec.name} in {self.process.name} from {runner.origin[0]}")
             await runner.run(turned, leaves_snapshot=lambda: self._host.is_stopping)
         except Fenced:

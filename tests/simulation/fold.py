@@ -5,26 +5,22 @@ exchange's own.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from streams.bus.contract import NewRecord, TopicPartition
 from streams.domain.batch import UNDECODABLE, Batch, Outputs, Rows
 from streams.domain.events import NULL
 from streams.engine.machine import Machine
 from streams.risk.machine import RiskMachine
 from streams.tasks import machine_for
-from streams.topics import STREAMS
 from streams.wire.codec import codec, columns_of
-from streams.wire.records import account_of_key, new_records
-from tests.simulation.checkers import OUTPUTS, originals, read, taken
+from streams.wire.records import new_records
+from tests.simulation.checkers import OUTPUTS
+from tests.simulation.ordering import Ordering, Placed, originals, said_by
 from tests.simulation.world import World
-
-TIME_END_US = 2**53
-Placed = tuple[Any, ...]  # (time, rank, tie, partition, offset, row or None, account, stream)
 
 
 def check_fold(world: World) -> Iterator[str]:
@@ -33,24 +29,15 @@ def check_fold(world: World) -> Iterator[str]:
     for name, shard in world.shards.items():
         spec = shard.spec
         machines[name] = machine_for(spec.task, spec.shard, spec.shard_count)
-        written = _written(world, name)
+        written, ordering = _written(world, name), Ordering(world, name)
         machines[name].found(world.journals.steps[name][0]["epoch"] or 0 if world.journals.steps[name] else 0)
-        running: dict[TopicPartition, int] = {}
         for step in world.journals.steps[name]:
-            yield from _step(world, name, machines[name], step, running, written)
-    if not world.problems and not any(shard.halted for shard in world.shards.values()):
+            yield from _step(name, machines[name], step, ordering.of(step), written)
+    if not world.excess and not world.problems and not any(shard.halted for shard in world.shards.values()):
         yield from _books(world, [machine for machine in machines.values() if isinstance(machine, RiskMachine)])
 
 
-def _step(
-    world: World, name: str, machine: Machine, step: Mapping[str, Any], running: dict[TopicPartition, int], written: Mapping[int, dict[Any, Any]]
-) -> Iterator[str]:
-    reads, ties = world.shards[name].spec.reads, step["task"] == "pools"
-    placed: list[Placed] = []
-    for part in step["slices"]:
-        if part["topic"] in reads:
-            where = TopicPartition(part["topic"], part["partition"])
-            placed += _place(world, where, part, reads.index(where.topic), running, ties)
+def _step(name: str, machine: Machine, step: Mapping[str, Any], placed: list[Placed], written: Mapping[int, dict[Any, Any]]) -> Iterator[str]:
     said = machine.step(_batch(placed)) if placed else Outputs()
     if machine.digest() != step["state_digest"]:
         yield f"fold: {name} step {step['step']} leaves another state in a plain fold"
@@ -89,34 +76,16 @@ def _written(world: World, name: str) -> dict[int, dict[Any, Any]]:
     for where, log in world.broker.logs.items():
         if where.topic in OUTPUTS:
             for record in originals(world, where, 0, log.end):
-                task, shard, step = dict(record.headers)["step"].decode().split("/")
-                if f"{task}-{shard}" == name:
-                    found[int(step)][where].append((record.timestamp_ms, record.key, record.value))
+                writer, step = said_by(record)
+                if writer == name:
+                    found[step][where].append((record.timestamp_ms, record.key, record.value))
     return found
 
 
-def _place(
-    world: World, where: TopicPartition, part: Mapping[str, Any], rank: int, running: dict[TopicPartition, int], ties: bool
-) -> Iterator[Placed]:
-    """Each record with its place in the one order: running maximum of event time, stream, tie, partition, offset."""
-    records: Sequence[NewRecord] = taken(world, where, part)
-    offsets = [offset for offset, _ in world.broker.logs[where].committed(part["from"], part["to"])]
-    for offset, record in zip(offsets, records, strict=True):
-        stream, row = read(where.topic, record.value) or (UNDECODABLE, None)
-        if row is not None and not 0 <= row["event_time_us"] < TIME_END_US:
-            row = None
-        running[where] = max(running.get(where, 0), row["event_time_us"] if row else 0)
-        names = STREAMS[where.topic].tie if ties and where.topic in STREAMS else ()
-        tie = tuple((NULL if row is None or row[field] is None else row[field]) for field in names)
-        account = account_of_key(where.topic, record.key)
-        yield running[where], rank, tie, where.partition, offset, row, account, stream if row else UNDECODABLE
-
-
 def _batch(placed: list[Placed]) -> Batch:
-    placed.sort(key=lambda entry: entry[:5])
     rows: dict[str, list[Placed]] = defaultdict(list)
     runs = []
-    for stream, group in groupby(placed, key=lambda entry: entry[7]):
+    for stream, group in groupby(placed, key=lambda entry: entry.stream or UNDECODABLE):
         part = list(group)
         runs.append((stream, len(rows[stream]), len(rows[stream]) + len(part)))
         rows[stream] += part
@@ -128,10 +97,10 @@ def _rows(stream: str, placed: list[Placed]) -> Rows:
         return np.array([entry[at] for entry in placed], np.int64)
 
     if stream == UNDECODABLE:
-        accounts = np.array([NULL if entry[6] is None else entry[6] for entry in placed], np.int64)
+        accounts = np.array([NULL if entry.account is None else entry.account for entry in placed], np.int64)
         columns: Any = {"account": accounts, "source": column(1), "stamped_us": column(0)}
     else:
-        columns = columns_of(codec(stream).schema.fields, [entry[5] for entry in placed])
+        columns = columns_of(codec(stream).schema.fields, [entry.row for entry in placed if entry.row is not None])
     return Rows(stream, columns, column(0), column(3), column(4))
 
 

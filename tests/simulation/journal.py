@@ -50,6 +50,7 @@ class Journals:
         self.places = {**places, "pools-0": TopicPartition(JOURNAL["pools"], 0)}
         self.steps: dict[str, list[Step]] = {name: [] for name in self.places}
         self.taken: dict[str, dict[TopicPartition, int]] = {name: {} for name in self.places}
+        self.listed: dict[str, int] = {}  # step of the newest snapshot that a shard's journal lists
         self._positions = dict.fromkeys(self.places, 0)
 
     def read(self, *, decided: bool = False) -> None:
@@ -64,5 +65,7 @@ class Journals:
                 step = decode(record.value)
                 step["offset_"] = offset
                 self.steps[name].append(step)
+                if step["snapshot"] is not None:
+                    self.listed[name] = step["snapshot"]["step"]
                 for part in step["slices"]:
                     self.taken[name][TopicPartition(part["topic"], part["partition"])] = part["to"]

@@ -12,14 +12,14 @@ from typing import Any
 
 from streams.bus.contract import NewRecord, TopicPartition
 from streams.bus.simulated import Broker
-from streams.domain.events import PositionSide, PriceRule, RankPolicy, UpdateKind
+from streams.domain.events import FillKind, PositionSide, PriceRule, RankPolicy, UpdateKind
 from streams.venue.book import Book, cross
 from streams.venue.exchange import Exchange
 from streams.venue.scenarios import registry
 from streams.venue.scenarios.market import FIRST_USER, MAKERS, Crowd, Market, makers_by_instrument, openings, pool
 from streams.venue.scenarios.scenario import CashFlow, Event, Leg, Mark, Scenario, SeededTrouble, Timed, Trade
-from streams.wire.codec import codec
 from streams.wire.records import new_record
+from tests.simulation.decoding import row_of
 from tests.simulation.options import INPUT_FAULTS, Fault, Options
 
 SECOND_US = 1_000_000
@@ -99,6 +99,7 @@ class Publisher:
         self._queues: dict[TopicPartition, deque[NewRecord]] = {}
         self._busy: set[TopicPartition] = set()
         self._said = 0
+        self._excess: list[Fault] = []  # due with the next fill that is nobody's instruction
 
     @property
     def is_idle(self) -> bool:
@@ -107,9 +108,14 @@ class Publisher:
 
     def say(self, rows: list[tuple[str, int, dict[str, Any]]]) -> None:
         """Records of one event time."""
-        for stream, partition, row in rows:
-            self._said += 1
+        for stream, partition, meant in rows:
+            self._said, row = self._said + 1, meant
             faults = [fault for fault in self._options.faults if fault.nth == self._said and fault.kind in INPUT_FAULTS]
+            self._excess += [fault for fault in faults if fault.kind == "excess"]
+            faults = [fault for fault in faults if fault.kind != "excess"]
+            if self._excess and stream == "fills" and row["kind"] == FillKind.TRADE:
+                faults.append(self._excess.pop())
+                row = {**row, "lots": row["lots"] + (1 if row["lots"] > 0 else -1), "price_ticks": None}  # which would contradict it
             for fault in faults:
                 self._disturb(fault)
             late_us = sum(fault.extra for fault in faults if fault.kind == "late" and stream in LATE_STREAMS)
@@ -185,7 +191,7 @@ class Trader:
         for where, position in self._positions.items():
             if self._random.random() < 0.7 and not self._broker.is_down:
                 self._positions[where], found = self._broker.logs[where].read(position, self._random.choice((1, 5, 100)))
-                heard += [codec("instructions").decode_row(record.value) for _, record in found]
+                heard += [row_of("instructions", record.value) for _, record in found]
         self.instructions += heard
         self.exchange.accept(heard)
 

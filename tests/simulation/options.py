@@ -10,7 +10,8 @@ from random import Random
 # The awaits of a commit, in order, and the two of a take-over. `sent` comes once for every batch.
 POINTS = ("init", "inited", "begin", "send", "sent", "end", "decided", "ended", "committed")
 SINK_FAULTS = ("sink_down", "sink_lost", "sink_crash")
-INPUT_FAULTS = ("duplicate", "late", "garbage")
+INPUT_FAULTS = ("duplicate", "late", "garbage", "excess")
+EXCESS_SHARE = 0.03  # of runs in which the exchange says a lot too many
 HALTING_FAULTS = ("truncate", "alter")
 
 
@@ -76,6 +77,8 @@ def draw(seed: int) -> Options:
     steps = random.randrange(8, 21)
     sink = random.random() < 0.25
     faults = tuple(_faults(random, shard_names(shards), steps, sink=sink))
+    if (chance := Random(f"excess {seed}")).random() < EXCESS_SHARE:
+        faults = (*faults, Fault("excess", nth=chance.randrange(20, 60)))
     halts = any(fault.kind in HALTING_FAULTS for fault in faults)  # a standby has run what is altered then, and rightly goes on
     return Options(
         seed=seed,

@@ -10,8 +10,8 @@ from typing import Any
 
 from streams.bus.contract import TopicPartition
 from streams.domain.events import AnswerKind, WaveStatus
-from streams.wire.codec import codec
-from tests.simulation.checkers import read
+from tests.simulation.decoding import row_of
+from tests.simulation.ordering import decoded, said_by
 from tests.simulation.world import World
 
 Position = tuple[int, int, int]
@@ -141,14 +141,14 @@ def _candidates(world: World, name: str) -> dict[int, list[dict[str, Any]]]:
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
     log = world.broker.logs[where]
     for _, record in log.committed(0, log.stable):
-        task, shard, step = dict(record.headers)["step"].decode().split("/")
-        if f"{task}-{shard}" == name:
-            found[int(step)].append(codec(where.topic).decode_row(record.value))
+        writer, step = said_by(record)
+        if writer == name:
+            found[step].append(row_of(where.topic, record.value))
     return found
 
 
 def _rows(world: World, where: TopicPartition, start: int, stop: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    for _, record in world.broker.logs[where].committed(start, stop):
-        told = read(where.topic, record.value)
+    for offset, record in world.broker.logs[where].committed(start, stop):
+        told = decoded(world, where, offset, record)
         if told is not None:
             yield told

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from tests.simulation.alarmed import check_alarms
 from tests.simulation.checkers import check_log
 from tests.simulation.fold import check_fold
+from tests.simulation.gates import check_gate
+from tests.simulation.judge import check_judged
 from tests.simulation.options import Fault, Options
 from tests.simulation.promises import check_promises
 from tests.simulation.world import World, played
@@ -58,4 +61,4 @@ def run(options: Options) -> Verdict:
 def _checked(world: World) -> list[str]:
     """All checks, the cheap ones first; a log that is wrong already is not folded."""
     found = list(check_log(world))
-    return found or [*check_fold(world), *check_promises(world)]
+    return found or [*check_gate(world), *check_fold(world), *check_promises(world), *check_judged(world), *check_alarms(world)]

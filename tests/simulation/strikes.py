@@ -126,8 +126,17 @@ class ShardHooks(Hooks):
             self._shard.commits += 1
         elif point == "init":
             self._shard.inits += 1
+            self._world.watch.asks(self._process, self._shard)
         if self._strike(point):
             await asyncio.sleep(0)
+        if point == "inited":
+            self._world.watch.has_fenced(self._process, self._shard)
+        elif point == "begin":
+            self._world.watch.writes(self._process, self._shard)
+
+    def fenced(self, transactional_id: str) -> None:
+        """The broker has told the owner that there is a newer one."""
+        self._world.watch.fenced(self._process)
 
     def decided(self, transactional_id: str) -> None:
         """The broker knows the outcome, the owner does not."""

@@ -24,12 +24,14 @@ from streams.errors import BackstopError, CommitUnknown, Fenced, Unreachable
 from streams.tasks import machine_for
 from streams.topics import TOPICS, partition_count
 from tests.simulation.crew import Crew
+from tests.simulation.decoding import Told
 from tests.simulation.journal import Journals
 from tests.simulation.loop import Loop, Process
 from tests.simulation.market import Trader
 from tests.simulation.options import SINK_FAULTS, Fault, Options
 from tests.simulation.sink import FakeClickHouse, run_sink
 from tests.simulation.strikes import ShardHooks, schedule
+from tests.simulation.watch import Listener, Watch
 from tests.support.directories import fast_directory
 
 DEPLOYMENT = "simulated"
@@ -79,9 +81,15 @@ class World:
         self.shards = {spec.name: Shard(spec) for spec in _specs(options)}
         self.clickhouse = FakeClickHouse([fault for fault in options.faults if fault.kind in SINK_FAULTS], self.disturb)
         self.altered: dict[str, int] = {}  # shard -> steps it had when an input it had taken was altered
+        self.excess = False  # whether the exchange has said of a fill that it moved a lot too many
         self.truncated: dict[TopicPartition, int] = {}
         self.originals: dict[tuple[TopicPartition, int], Any] = {}
+        self.readings: dict[tuple[TopicPartition, int], Told | None] = {}  # of the checks, by place
         self.problems: list[str] = []
+        self.alarms: list[tuple[str, str, dict[str, Any]]] = []  # (shard, alarm, facts), as operators heard them
+        self.runners: dict[str, ShardRunner] = {}  # the newest that runs a shard
+        self.lasting: set[str] = set()  # what stood as an alarm in the end
+        self.watch = Watch(self)
         self.origins: Counter[str] = Counter()  # of the states that owners began with
         self.fences = 0  # of shards whose workers go on
         self.network = network(options)
@@ -99,6 +107,7 @@ class World:
     def disturb(self, fault: Fault, *, until_s: float = 0.0) -> None:
         """A fault happens."""
         self.fired.append(fault)
+        self.excess = self.excess or fault.kind == "excess"
         self.disturbed_s = max(self.disturbed_s, self.loop.time(), until_s)
         self.note(f"fault {fault}")
 
@@ -158,6 +167,7 @@ class World:
             owner=process.name,
             snapshots=snapshots,
             standby=standby,
+            observer=Listener(self),
             options=RunnerOptions(snapshot_every=options.snapshot_every, patience_ms=options.patience_ms),
             clock=self.loop.time,
             still_assigned=lambda: shard.owner is process,
@@ -167,6 +177,7 @@ class World:
             await runner.start()
             origin, _ = runner.origin
             self.origins[origin] += 1
+            self.runners[shard.spec.name] = runner
             self.note(f"runs {process.name} from {origin}")
             await runner.run(stop, leaves_snapshot=lambda: True)
         except BackstopError as error:
@@ -212,6 +223,7 @@ class World:
             await asyncio.sleep(max(0.0, self.disturbed_s + AFTERMATH_S - self.loop.time()))
             await asyncio.sleep(SETTLE_S if self.options.sink else CALM_S)
             if self.is_at_rest():
+                self.lasting = self.watch.lasting()
                 return
 
     def is_at_rest(self) -> bool:
@@ -223,6 +235,7 @@ class World:
         """Wait for it; False when a shard has halted. A run that does not get there in time is a problem."""
         while True:
             self.journals.read()
+            self.watch.look()
             if is_so():
                 return True
             if any(shard.halted for shard in self.shards.values()):
