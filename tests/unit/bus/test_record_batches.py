@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.bus.columns import ByteColumn, joined_bytes, numbers
-from streams.bus.contract import Header
+from streams.bus.contract import Header, TopicPartition
+from streams.bus.kafka_chunks import chunk_of
 from streams.bus.record_batches import HEAD, build_batches, read_batches, write_headers
 
 Record = tuple[int, bytes | None, bytes | None, tuple[Header, ...]]
@@ -190,3 +191,15 @@ def test_numbers_are_pythons_own() -> None:
 def test_headers_are_written_as_aiokafka_writes_them(size: int) -> None:
     named = (("turn", b"7"), ("x" * min(size, 300), b"v" * size))
     assert built_by_us([(1, b"k", b"v", named)], 1 << 20) == [built_by_aiokafka([(1, b"k", b"v", named)])]
+
+
+def test_a_header_whose_value_is_null_has_none_however_the_batch_is_read() -> None:
+    """Kafka allows it; nothing is decided by it, and nobody must fall over it."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, 7, 3, 11, 1 << 20)
+    builder.append(0, 5, b"k", b"v", [("counts", None), ("turn", b"1")])
+    data = bytes(builder.build())
+    columns = read_batches([data])
+    assert columns is not None
+    assert columns.headers == [(("counts", b""), ("turn", b"1"))]
+    chunk = chunk_of(TopicPartition("marks", 0), 0, 1, list(DefaultRecordBatch(data)))
+    assert chunk.headers == columns.headers
