@@ -32,7 +32,7 @@ class Book:
     def __init__(self) -> None:
         self.time = MarkTime()  # the machine's clock holds the same one
         self.accounts = RowTable(
-            "accounts", ("account", "partition", "role", "flags", "seq", "missing"), ("first_group", "slow"), salt=1,
+            "accounts", ("account", "partition", "role", "flags", "seq", "missing", "opened"), ("first_group", "slow"), salt=1,
         )  # fmt: skip
         self.groups = RowTable(
             "groups", ("account_row", "asset", "instrument", "side", "wallet", "state", "in_episode"),

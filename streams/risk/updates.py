@@ -4,7 +4,8 @@ An update without a counter-account is money from outside; a paired one sums to 
 a difference is alarmed and booked. The parts of a SNAPSHOT follow each other in the account's order; anything else between them breaks it off.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from streams.domain.alarms import Alarm
@@ -36,6 +37,14 @@ class Part:
     lots: int
     cost: int
     margin_mode: int
+
+
+@dataclass(slots=True)
+class _Worth:
+    """What an account has of one asset: wallets less costs of positions, and its lots by the row of their instrument."""
+
+    money: int = 0
+    lots: Counter[int] = field(default_factory=Counter)
 
 
 class Updates:
@@ -180,8 +189,12 @@ class Updates:
         return sorted(late)
 
     def _replace(self, account_row: int, parts: list[Part]) -> None:
-        """Put the parts in the place of all that was known of the account; the difference in worth came from outside."""
-        book = self._book
+        """Put the parts in the place of all that was known of the account.
+
+        The difference in worth came from outside. Not where an account that was opened before holds other lots than were known: it was lost in a
+        trade, whose quote stands in another account's books.
+        """
+        book, before = self._book, self._worth(account_row)
         book.set_role(account_row, parts[0].role)
         for group in list(book.groups_of(account_row)):
             self._empty(group)
@@ -192,20 +205,30 @@ class Updates:
                 assert isinstance(position, int), f"a flat account refused a position: {position}"
                 group = int(book.positions.rows["group"][position])
                 book.put_position(position, part.lots, part.cost)
-                book.add_flow(part.asset, -part.cost)
             book.move_wallet(group, part.amount)
-            book.add_flow(part.asset, part.amount)
-        book.accounts.rows["missing"][account_row] = 0
+        a, after = book.accounts.rows, self._worth(account_row)
+        for asset in sorted(before.keys() | after.keys()):
+            was, now = before.get(asset, _Worth()), after.get(asset, _Worth())
+            if not a["opened"][account_row] or was.lots == now.lots:
+                book.add_flow(asset, now.money - was.money)
+        a["missing"][account_row], a["opened"][account_row] = 0, 1
         touch(book.accounts.t, account_row)
 
+    def _worth(self, account_row: int) -> dict[int, _Worth]:
+        """What the account is known to have of each asset."""
+        book, found = self._book, dict[int, _Worth]()
+        for group in book.groups_of(account_row):
+            worth = found.setdefault(int(book.groups.rows["asset"][group]), _Worth())
+            worth.money += int(book.groups.rows["wallet"][group])
+            for position in book.held(group):
+                worth.money -= int(book.positions.rows["cost"][position])
+                worth.lots[int(book.positions.rows["instrument_row"][position])] += int(book.positions.rows["lots"][position])
+        return found
+
     def _empty(self, group: int) -> None:
-        book, asset = self._book, int(self._book.groups.rows["asset"][group])
-        for position in book.held(group):
-            book.add_flow(asset, int(book.positions.rows["cost"][position]))
-            book.put_position(position, 0, 0)
-        wallet = int(book.groups.rows["wallet"][group])
-        book.add_flow(asset, -wallet)
-        book.move_wallet(group, -wallet)
+        for position in self._book.held(group):
+            self._book.put_position(position, 0, 0)
+        self._book.move_wallet(group, -int(self._book.groups.rows["wallet"][group]))
 
 
 def _refuse_parts(parts: list[Part]) -> Refused | None:

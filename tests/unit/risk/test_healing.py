@@ -263,3 +263,60 @@ def test_a_desk_that_heals_amid_an_episode_judges_at_once_and_once() -> None:
     out: Outputs = desk.feed(*desk.opening(1, 2_000, (1, 100, 10_000)))
     assert [row["state"] for row in desk.rows("account-states", out)] == [GroupState.HEALTHY, GroupState.HEALTHY]  # the account, and its group
     assert desk.rows("instructions", out) == []
+
+
+def sums(teller: Teller) -> tuple[int, int]:
+    """(wallets less costs less what came from outside, lots of instrument 1) over both accounts."""
+    book = teller.machine.book
+    money = int(book.groups.rows["wallet"].sum()) - int(book.positions.rows["cost"].sum()) - sum(flow.external for _, flow in book.flows.items())
+    return money, int(book.positions.rows["lots"].sum())
+
+
+def lose(story: Story, account: int, lots: int, quote: int) -> None:
+    """The account's side of a trade that is never written: its number is left out."""
+    story.desk.fill(account, lots, quote)
+
+
+def test_a_snapshot_after_a_lost_side_of_a_trade_closes_the_sums() -> None:
+    story = Story()
+    story.open(1, 2)
+    story.say(story.desk.fill(1, 7, 700))
+    lose(story, 2, -7, -700)
+    story.deposit(2, 5)
+    assert sums(told(story)) == (-700, 7)
+    story.snapshot(2, 1_005, (1, -7, -700))
+    teller = told(story)
+    assert not is_suspect(teller.machine, 2)
+    assert sums(teller) == (0, 0)
+
+
+def test_a_snapshot_after_a_lost_closing_trade_closes_the_sums() -> None:
+    story = Story()
+    story.open(1, 2)
+    story.say(story.desk.fill(1, 7, 700))
+    story.say(story.desk.fill(2, -7, -700))
+    story.say(story.desk.fill(1, -7, -910))  # 1 gains 210
+    lose(story, 2, 7, 910)
+    story.snapshot(2, 1_000 - 210)
+    assert sums(told(story)) == (0, 0)
+
+
+def test_a_snapshot_after_a_lost_deposit_takes_the_difference_for_money_from_outside() -> None:
+    story = Story()
+    story.open(1, 2)
+    story.desk.update(1, UpdateKind.DEPOSIT, 40)  # never written
+    story.snapshot(1, 1_040)
+    teller = told(story)
+    assert teller.wallet(1) == 1_040
+    assert sums(teller) == (0, 0)
+
+
+def test_all_that_a_first_snapshot_states_came_from_outside_also_where_a_fill_came_before_it() -> None:
+    story = Story()
+    for record in (instrument(), pool()):
+        story.say(record)
+    story.say(story.desk.fill(1, 7, 700))  # the account was never opened
+    story.say(story.desk.opening(2, 1_000)[0])
+    story.say(story.desk.fill(2, -7, -700))
+    story.snapshot(1, 1_000, (1, 7, 700))
+    assert sums(told(story)) == (0, 0)
