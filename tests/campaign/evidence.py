@@ -108,6 +108,8 @@ async def judged(open_bus: OpenBus, settings: Settings, specs: list[TaskSpec], e
             fired=[],
             altered={},
             originals={},
+            readings={},
+            excess=False,
         ),
     )
     problems = list(check_log(world))

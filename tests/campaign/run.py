@@ -113,6 +113,7 @@ async def play(plan: Round, broker: Broker, directory: Path, say: Callable[[str]
         snapshot_every=plan.snapshot_every,
         patience_ms=plan.patience_ms,
         in_turns=plan.lockstep,
+        epoch=0 if plan.lockstep else None,  # its decisions, ids included, are held against those of a run in memory
         session_timeout_ms=2_000,
         fence_pause_ms=100,
     )

@@ -46,9 +46,10 @@ class Schemas:
         fastavro.schemaless_writer(out, self._parsed[name], row)
         return out.getvalue()
 
-    def decode(self, name: str, value: bytes) -> Row:
-        """The row of a record's value."""
-        assert value[:10] == self._heads[name]
+    def decode(self, name: str, value: bytes) -> Row | None:
+        """The row of a record's value, or None where it is of another schema: a topic may carry several."""
+        if value[:10] != self._heads[name]:
+            return None
         row = fastavro.schemaless_reader(io.BytesIO(value[10:]), self._parsed[name], None)
         assert isinstance(row, dict)
         return row
@@ -148,7 +149,9 @@ class Gateway:
             topic = str(message.topic()).removeprefix(f"{self._deployment}.")
             value = message.value()
             assert value is not None
-            self.heard[topic].append(self._schemas.decode(READS[topic], value))
+            row = self._schemas.decode(READS[topic], value)
+            if row is not None:
+                self.heard[topic].append(row)
 
     def until(self, what: Callable[[], Any], why: str) -> Any:
         """Read on until it is so; what it came to."""

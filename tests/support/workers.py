@@ -132,6 +132,7 @@ def shared_deployment(kafka_broker: str, data_dir: Path) -> Settings:
         snapshot_every=300,
         patience_ms=60_000,
         in_turns=True,
+        epoch=0,  # its decisions, ids included, are held against those of a run in memory
         session_timeout_ms=3_000,
         fence_pause_ms=100,
     )
