@@ -12,13 +12,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.bus.columns import ABSENT, ByteColumn, joined_bytes, joined_numbers
+from streams.bus.columns import ByteColumn, joined_bytes, joined_numbers
 from streams.bus.contract import Chunk
 from streams.domain.batch import Column
 from streams.domain.events import DeadLetterReason
 from streams.topics import EXCHANGE_TOPICS, TOPICS
 from streams.wire.codec import Decoded
 from streams.wire.framing import Fault
+from streams.wire.kernels import differing
 from streams.wire.records import ACCOUNT
 
 Ints = NDArray[np.int64]
@@ -98,12 +99,8 @@ def _misaddressed(accounts: Ints, good: Ints, chunks: Sequence[Chunk]) -> dict[i
     """Records whose key is not their account."""
     keys = ByteColumn.of(joined_bytes([chunk.keys for chunk in chunks]))
     keys = keys if len(good) == len(keys) else keys.take(good)
-    is_whole = keys.sizes == ACCOUNT.size
-    wrong = ~is_whole & (keys.sizes != ABSENT)
-    whole = slice(None) if is_whole.all() else is_whole
-    if is_whole.any():
-        at_every_byte: NDArray[np.int64] = np.ndarray((len(keys.data) - ACCOUNT.size + 1,), ">i8", keys.data, strides=(1,))
-        wrong[whole] = at_every_byte[keys.starts[whole]] != accounts[whole]
+    wrong = np.empty(len(keys), np.bool_)
+    differing(keys.data, keys.starts, keys.sizes, accounts, wrong)
     return {at: (DeadLetterReason.BAD_VALUE, _other_key(keys[at], int(accounts[at]))) for at in np.flatnonzero(wrong).tolist()}
 
 

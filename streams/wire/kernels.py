@@ -18,6 +18,7 @@ _ABSENT: Final = 0xFFFFFFFF
 _LOW_63: Final = 0x7FFFFFFFFFFFFFFF
 _LOW_57: Final = 0x01FFFFFFFFFFFFFF
 _VARINT_BYTES: Final = 10
+_NUMBER_BYTES: Final = 8
 NO_HEAD: Final = -1
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
@@ -150,6 +151,16 @@ def read_place(data: Bytes, starts: Ints, sizes: Ints, head: Bytes, nullable: ND
             number, at = read_varint(data, at, stop)
             if at >= 0:
                 out[record] = number
+
+
+@kernel
+def differing(data: Bytes, starts: Ints, sizes: Ints, numbers: Ints, out: NDArray[np.bool_]) -> None:
+    """Which items are there and are not their number as eight bytes, the highest first."""
+    for n in range(len(starts)):
+        number = 0
+        for place in range(starts[n], starts[n] + sizes[n] if sizes[n] == _NUMBER_BYTES else starts[n]):
+            number = (number << 8) | data[place]
+        out[n] = sizes[n] >= 0 and (sizes[n] != _NUMBER_BYTES or number != numbers[n])
 
 
 @kernel
