@@ -107,8 +107,10 @@ def _is_fast_fill(tables: Tables, fills: FillColumns, n: int, account_row: int) 
     """Whether row n is the next one of an ordinary known account, or one seen before, and only a plain trade well inside the bounds."""
     if account_row == EMPTY or tables.accounts.rows["slow"][account_row] != 0:
         return False
-    if fills.account_seq[n] > tables.accounts.rows["seq"][account_row] + 1 or fills.partition[n] != tables.accounts.rows["partition"][account_row]:
-        return False  # something is missing, or stands where it should not
+    if not 0 < fills.account_seq[n] <= tables.accounts.rows["seq"][account_row] + 1:
+        return False  # something is missing, or the number is none
+    if fills.partition[n] != tables.accounts.rows["partition"][account_row]:
+        return False
     if fills.kind[n] != _TRADE or fills.instruction_id[n] != _NULL or fills.margin_moved[n] != 0:
         return False
     if not _ONE_WAY <= fills.position_side[n] <= _SHORT or not _CROSS <= fills.margin_mode[n] <= _ISOLATED:

@@ -57,6 +57,15 @@ def test_a_plain_trade_behind_a_gap_is_noticed_among_many() -> None:
     assert is_suspect(desk)
 
 
+@pytest.mark.parametrize("seq", [0, -1])
+def test_a_plain_trade_of_a_known_account_under_a_number_that_is_none_is_refused_and_no_duplicate(seq: int) -> None:
+    desk = opened()
+    out = desk.feed(numbered(desk.fill(1, 5, 500), seq))
+    assert [refusal.reason for refusal in out.refusals] == [DeadLetterReason.OUT_OF_BOUNDS]
+    assert "duplicates_ignored" not in alarms(out)
+    assert is_suspect(desk)
+
+
 def test_a_snapshot_at_a_later_number_heals_exactly_and_nothing_after_it_is_forgotten() -> None:
     desk = opened()
     desk.fill(1, 5, 500)
