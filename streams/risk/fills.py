@@ -14,7 +14,8 @@ from streams.domain.events import FillKind, MarginMode, PositionSide
 from streams.domain.money import MAX_ACCOUNT, MAX_GROUP_POSITIONS, MAX_VALUE, MAX_WALLET
 from streams.risk.bands import is_crossing, spare_after
 from streams.risk.layout import Tables, add_group, add_position, move_wallet, position_key, set_position
-from streams.risk.table import EMPTY, find, kernel, touch
+from streams.risk.repeats import fill_print, has_heard, remember
+from streams.risk.table import EMPTY, Table, find, kernel, touch
 
 _NULL: Final = -(2**63)
 _TRADE: Final = int(FillKind.TRADE)
@@ -44,6 +45,9 @@ class FillColumns(NamedTuple):
     kind: NDArray[np.int64]
     instruction_id: NDArray[np.int64]
     price_ticks: NDArray[np.int64]
+    trade_id: NDArray[np.int64]
+    leg: NDArray[np.int64]
+    counter_account: NDArray[np.int64]
     partition: NDArray[np.int64]
 
 
@@ -120,7 +124,9 @@ def _is_fast_fill(tables: Tables, fills: FillColumns, n: int, account_row: int) 
         return False
     if not 0 < abs(fills.lots[n]) < _FAST_LOTS or abs(fills.quote[n]) > _MAX_VALUE:
         return False
-    return bool(fills.price_ticks[n] == _NULL or _is_priced_alike(tables, fills, n))
+    if fills.price_ticks[n] == _NULL:
+        return bool(fills.quote[n] == 0 or (fills.quote[n] < 0) == (fills.lots[n] < 0))
+    return bool(_is_priced_alike(tables, fills, n))
 
 
 @kernel
@@ -170,10 +176,21 @@ def _apply_fast_fill(tables: Tables, fills: FillColumns, n: int, row: int) -> in
 
 
 @kernel
-def apply_fills(tables: Tables, fills: FillColumns, start: int, stop: int, ahead: Ahead) -> tuple[int, int, int]:
+def _print_of(fills: FillColumns, n: int) -> int:
+    """Fingerprint of fill n; 0 where it says no trade id (risk/repeats.py)."""
+    if fills.trade_id[n] == 0:
+        return 0
+    return fill_print(
+        fills.account[n], fills.trade_id[n], fills.leg[n], fills.counter_account[n], fills.instrument[n], fills.position_side[n], fills.lots[n],
+        fills.quote[n], fills.kind[n],
+    )  # fmt: skip
+
+
+@kernel
+def apply_fills(tables: Tables, memory: Table, fills: FillColumns, start: int, stop: int, ahead: Ahead) -> tuple[int, int, int]:
     """Apply plain trades from `start` on, until one changes a group's state. Returns (first row not taken, duplicates passed over, group).
 
-    The group is the one whose state the row before changed, or EMPTY.
+    The group is the one whose state the row before changed, or EMPTY. `memory`: the fingerprints of events heard.
     """
     duplicates, a = 0, tables.accounts.rows
     for n in range(start, stop):
@@ -186,11 +203,16 @@ def apply_fills(tables: Tables, fills: FillColumns, start: int, stop: int, ahead
         if fills.account_seq[n] <= a["seq"][account_row]:
             duplicates += 1
             continue
+        number = _print_of(fills, n)
+        if number != 0 and has_heard(memory, number):
+            return n, duplicates, EMPTY
         if row == EMPTY:
             row = _position_of(tables, fills, n, account_row)
         group = _apply_fast_fill(tables, fills, n, row)
         if group == EMPTY:
             return n, duplicates, EMPTY
+        if number != 0:
+            remember(memory, number)
         a["seq"][account_row] = fills.account_seq[n]
         touch(tables.accounts, account_row)
         if tables.groups.rows["spare"][group] < 0 and is_crossing(tables, group):

@@ -28,7 +28,7 @@ from streams.risk.marks import Marks
 from streams.risk.parameters import Parameters
 from streams.risk.placements import Placements
 from streams.risk.refusals import fill_refusal, sequence_refusal
-from streams.risk.repeats import Known, Repeats
+from streams.risk.repeats import Repeats
 from streams.risk.reservations import Reservations, Rooms
 from streams.risk.results import Results, is_party, passed_on
 from streams.risk.table import EMPTY, touch
@@ -195,39 +195,28 @@ class RiskMachine:
         self.trust.refuse("account-updates", None, {**row, "offset_": offset}, refused, out)
 
     def _fills(self, rows: Rows, start: int, stop: int, out: Outputs) -> None:
-        """Plain trades compiled, the rest one by one. Those before `odd` are plain as far as is known of them alone, and remembered."""
+        """Plain trades compiled, the rest one by one."""
         columns = FillColumns._make([*(np.asarray(rows.columns[name]) for name in FillColumns._fields[:-1]), rows.partition])
-        ahead, odd = new_ahead(), self._odd(rows, start, stop)
+        ahead, memory = new_ahead(), self.repeats.heard.t
         while start < stop:
-            if start == odd:
-                self._fill(self._row(rows, start), start, out)
-                start += 1
-                odd = self._odd(rows, start, stop)
-                continue
-            begun = start
-            start, duplicates, group = apply_fills(self.book.tables(stop - start + 4), columns, start, odd, ahead)
+            begun, tables = start, self.book.tables(stop - start + 4)
+            with np.errstate(over="ignore"):
+                start, duplicates, group = apply_fills(tables, memory, columns, start, stop, ahead)
             if start > begun:
                 self.clock.now(int(rows.time_us[begun:start].max()))
             if duplicates:
                 out.alarm(Alarm.DUPLICATES_IGNORED, stream="fills", count=int(duplicates))
             if group != EMPTY:
                 self.episodes.judge(int(group), self.clock.now_us, out)
-            elif start < odd:
-                self._fill(self._row(rows, start), start, out, is_heard=True)
+            elif start < stop:
+                self._fill(self._row(rows, start), start, out)
                 start += 1
 
-    def _odd(self, rows: Rows, start: int, stop: int) -> int:
-        tables = self.book.tables()
-        return self.repeats.plain_until(Known(tables.account_index, tables.accounts), rows, start, stop)
-
-    def _fill(self, row: dict[str, Any], index: int, out: Outputs, *, is_heard: bool = False) -> None:
+    def _fill(self, row: dict[str, Any], index: int, out: Outputs) -> None:
         account_row = self._admit("fills", index, row, out)
         if account_row == EMPTY:
             return
-        refused = fill_refusal(self.book, row)
-        if not refused and not is_heard:
-            refused = self.repeats.refusal("fills", row)
-        refused = refused or self._book_fill(account_row, row, out)
+        refused = fill_refusal(self.book, row) or self.repeats.refusal("fills", row) or self._book_fill(account_row, row, out)
         if refused:
             self.trust.refuse("fills", index, row, refused, out)
 

@@ -6,16 +6,14 @@ is of bounded size and forgets: the last thousand events of a shard are found 94
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from streams.domain.batch import Rows
 from streams.domain.events import NULL, DeadLetterReason, FillKind, UpdateKind
 from streams.risk.keys import Refused
-from streams.risk.table import EMPTY, ROWS, Index, RowTable, Table, find, kernel, mix, touch
+from streams.risk.table import ROWS, RowTable, Table, kernel, mix, touch
 
 PLACES: Final = 2**14
 _AGAIN: Final = "sent again under a new number: an event with the same {} has been applied to this account under a lower one"
@@ -37,29 +35,6 @@ _OF: Final = {
 }
 
 
-class Identity(NamedTuple):
-    """Columns of a run of fills: what makes each the one it is, and what else tells an odd one."""
-
-    account: NDArray[np.int64]
-    trade_id: NDArray[np.int64]
-    leg: NDArray[np.int64]
-    counter_account: NDArray[np.int64]
-    instrument: NDArray[np.int64]
-    position_side: NDArray[np.int64]
-    lots: NDArray[np.int64]
-    quote: NDArray[np.int64]
-    kind: NDArray[np.int64]
-    account_seq: NDArray[np.int64]
-    price_ticks: NDArray[np.int64]
-
-
-class Known(NamedTuple):
-    """The accounts of the book: which number of each has been heard."""
-
-    by_account: Index
-    accounts: Table
-
-
 @kernel
 def fill_print(
     account: int, trade_id: int, leg: int, counter_account: int, instrument: int, position_side: int, lots: int, quote: int, kind: int
@@ -72,25 +47,17 @@ def fill_print(
 
 
 @kernel
-def _plain_until(known: Known, memory: Table, fills: Identity, start: int, stop: int) -> int:
-    """The first row that only the exact path may take, or `stop`; those before it are remembered. Delivered twice is not sent again."""
-    for n in range(start, stop):
-        if fills.kind[n] == _TRADE and fills.price_ticks[n] == NULL and (fills.quote[n] < 0) != (fills.lots[n] < 0) and fills.quote[n] != 0:
-            return n
-        if fills.trade_id[n] == 0:
-            continue
-        number = fill_print(
-            fills.account[n], fills.trade_id[n], fills.leg[n], fills.counter_account[n], fills.instrument[n], fills.position_side[n],
-            fills.lots[n], fills.quote[n], fills.kind[n],
-        )  # fmt: skip
-        place = number & (PLACES - 1)
-        if memory.rows["fingerprint"][place] == number:
-            row = find(known.by_account, fills.account[n]) if fills.account[n] > 0 else EMPTY
-            if row == EMPTY or fills.account_seq[n] > known.accounts.rows["seq"][row]:
-                return n
-        memory.rows["fingerprint"][place] = number
-        touch(memory, place)
-    return stop
+def has_heard(memory: Table, number: int) -> bool:
+    """Whether the last event at the fingerprint's place is this one."""
+    return bool(memory.rows["fingerprint"][number & (PLACES - 1)] == number)
+
+
+@kernel
+def remember(memory: Table, number: int) -> None:
+    """Put a fingerprint at its place."""
+    place = number & (PLACES - 1)
+    memory.rows["fingerprint"][place] = number
+    touch(memory, place)
 
 
 class Fingerprints(RowTable):
@@ -122,38 +89,21 @@ class Repeats:
     def __init__(self) -> None:
         self.heard = Fingerprints()
 
-    def plain_until(self, known: Known, rows: Rows, start: int, stop: int) -> int:
-        """The first fill from `start` on that only the exact path may take: sent again, or with a quote of the wrong sign. `stop` if there is none.
-
-        Those before it are remembered as heard.
-        """
-        if start == stop:
-            return stop
-        fills = Identity._make([np.asarray(rows.columns[name]) for name in Identity._fields])
-        with np.errstate(over="ignore"):
-            return int(_plain_until(known, self.heard.t, fills, start, stop))
-
     def refusal(self, stream: str, row: Mapping[str, Any]) -> Refused | None:
         """Why an event is refused as one that was applied before, if it is; else it is remembered."""
         number = fingerprint(stream, row)
         if number == _FREE:
             return None
-        place = number & (PLACES - 1)
-        if int(self.heard.rows["fingerprint"][place]) == number:
+        if has_heard(self.heard.t, number):
             return AGAIN[stream]
-        self._keep(place, number)
+        remember(self.heard.t, number)
         return None
 
     def forget(self, stream: str, row: Mapping[str, Any]) -> None:
         """The event was not applied: the same may come again."""
         number = fingerprint(stream, row)
-        place = number & (PLACES - 1)
-        if number != _FREE and int(self.heard.rows["fingerprint"][place]) == number:
-            self._keep(place, place + PLACES)  # a number of this place that stands for no event
-
-    def _keep(self, place: int, number: int) -> None:
-        self.heard.rows["fingerprint"][place] = number
-        touch(self.heard.t, place)
+        if number != _FREE and has_heard(self.heard.t, number):
+            remember(self.heard.t, (number & (PLACES - 1)) + PLACES)  # a number of this place that stands for no event
 
 
 def fingerprint(stream: str, row: Mapping[str, Any]) -> int:
