@@ -92,13 +92,13 @@ async def test_a_server_that_never_answers_is_unreachable_in_bounded_time(silent
 
 @pytest.mark.kafka
 async def test_topics_keep_event_times_of_any_age_as_long_as_the_table_says(kafka_bus: KafkaBus, admin: AIOKafkaAdminClient) -> None:
-    await kafka_bus.create_topics({"fills": 1, "dead-letters": 1})
+    await kafka_bus.create_topics({"fills": 1, "notifications": 1})
     settings: dict[str, dict[str, str]] = {}
-    for stream in ("fills", "dead-letters"):
+    for stream in ("fills", "notifications"):
         (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, kafka_bus.topic(stream))])
         settings[stream] = {name: value for name, value, *_ in answer.resources[0][4]}
     assert settings["fills"]["retention.ms"] == "-1"
-    assert settings["dead-letters"]["retention.ms"] == str(7 * 24 * 3600 * 1000)
+    assert settings["notifications"]["retention.ms"] == str(7 * 24 * 3600 * 1000)
     for found in settings.values():
         assert found["cleanup.policy"] == "delete"
         assert found["message.timestamp.type"] == "CreateTime"
