@@ -76,7 +76,7 @@ def _misdated(times: Ints, good: Ints, chunks: Sequence[Chunk]) -> dict[int, Fau
         return {}
     event = np.clip(times, 0, EVENT_TIME_END_US)
     low, high = np.minimum(event, stamps), np.maximum(event, stamps)
-    wrong = (low * APART < high) & (high >= DATED_FROM_US) & (stamps > 0)
+    wrong = (low * APART < high) & (high >= DATED_FROM_US) & (stamps > 0) & (event == times)  # the others have no time at all
     return {at: (DeadLetterReason.BAD_VALUE, _other_unit(int(times[at]), int(stamps[at]))) for at in np.flatnonzero(wrong).tolist()}
 
 

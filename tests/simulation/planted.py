@@ -191,7 +191,7 @@ PLANTED: dict[str, Planted] = {
     "what was announced is ignored": _of(_patched(gate, "_announced", lambda _: {}), 0, "gate"),
     "announced results are ignored": _of(_patched(gate, "_announced", _but_results(gate._announced)), 2, "gate"),
     # an account's records
-    "duplicates are applied": _of(PROTECTIONS["duplicate-detection"], 11, "conservation", "book", "figures"),
+    "duplicates are applied": _of(PROTECTIONS["duplicate-detection"], 11, "conservation", "book", "figures", "suspect"),
     "results are taken before their fills": _of(results_before_fills, 0, "suspect"),
     "a result is applied twice": _of(results_twice, 71, "suspect", "outcomes"),
     # money and lots
