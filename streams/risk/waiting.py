@@ -80,11 +80,15 @@ class Waiting:
         self._set(position, replace(self.table.get(_key(position)) or _NOTHING, unwanted=unwanted))
 
     def refused(self, position: PositionKey, time_us: int, *, pause_us: int, alarm_count: int, out: Outputs) -> None:
-        """Nobody was asked: a longer pause each time, and an alarm when that has gone on too long."""
+        """Nobody was asked: a longer pause each time, and an alarm when that has gone on too long.
+
+        Orders that go out side by side, one to each winner, are one time: what is refused while the position waits already makes it no longer.
+        """
         known = self.table.get(_key(position)) or _NOTHING
-        refusals = known.refusals + 1
+        is_new = not (known.is_waiting and known.refusals)
+        refusals = known.refusals + is_new
         self._set(position, Wait(1, time_us + pause_after(refusals, pause_us), refusals, known.unwanted))
-        if refusals % alarm_count == 0:
+        if is_new and refusals % alarm_count == 0:
             out.alarm(Alarm.ORDERS_REFUSED, account=position[0], instrument=position[1], refusals=refusals)
 
     def answered(self, position: PositionKey) -> None:
