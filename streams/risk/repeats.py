@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from streams.domain.events import NULL, DeadLetterReason, FillKind, UpdateKind
+from streams.domain.events import NULL, DeadLetterReason, UpdateKind
 from streams.risk.keys import Refused
 from streams.risk.table import ROWS, RowTable, Table, kernel, mix, touch
 
@@ -28,7 +28,6 @@ _ODD: Final = tuple(
     )
 )  # fmt: skip
 _FREE: Final = 0
-_TRADE: Final = int(FillKind.TRADE)
 _OF: Final = {
     "fills": ("account", "trade_id", "leg", "counter_account", "instrument", "position_side", "lots", "quote", "kind"),
     "account-updates": ("account", "update_id", "kind", "asset", "amount", "instrument", "position_side", "counter_account", "transfer_id"),

@@ -41,7 +41,7 @@ class Trust:
         account = row["account"] if 0 < row["account"] < MAX_ACCOUNT else None
         if index is not None:
             out.refuse(stream, index, refused[0], refused[1], account)
-            if refused != AGAIN.get(stream):
+            if is_counted and refused != AGAIN.get(stream):  # one without a place in the account's order was never remembered
                 self._repeats.forget(stream, row)
         else:
             out.emit("dead-letters", dead_letter(ACCOUNT_EVENTS, row, refused, self._shard))

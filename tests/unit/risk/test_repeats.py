@@ -7,7 +7,9 @@ import pytest
 from streams.domain.events import DeadLetterReason, GroupState, MarginMode, PositionSide, Role, UpdateKind
 from streams.risk.machine import RiskMachine
 from streams.risk.repeats import PLACES
+from tests.support.healing import Story
 from tests.support.risk_rows import Desk, Record, instrument, pool
+from tests.support.told import Teller
 
 
 def opened(*accounts: int) -> Desk:
@@ -139,3 +141,18 @@ def test_a_snapshot_says_once_what_each_wallet_holds(parts: list[dict[str, Any]]
     rows = [desk.update(1, UpdateKind.SNAPSHOT, **part, part=n, parts=len(parts), role=Role.USER) for n, part in enumerate(parts)]
     details = [refusal.detail for refusal in desk.feed(*rows).refusals]
     assert (len(details), words is None or words in details[0]) == (0 if words is None else 1, True)
+
+
+def test_a_copy_that_stands_in_another_partition_does_not_make_the_fill_forgotten() -> None:
+    story = Story()
+    story.open(1)
+    stream, row = story.desk.fill(1, 10, 1_000)
+    story.say((stream, row))
+    story.say((stream, {**row, "account_seq": 9}), 2)  # account 1 stands in partition 1
+    story.say(again(story.desk, (stream, row)))
+    teller = Teller()
+    teller.take(story.said)
+    assert teller.position(1) == (10, 1_000)
+    assert [detail.split(":")[0] for detail in teller.said("dead-letters", "detail")] == [
+        "the account has stood in partition 1 so far", "sent again under a new number",
+    ]  # fmt: skip
